@@ -1,0 +1,1 @@
+//! Groups alerts into one disturbance, gathers evidence and says whose fault it is.

@@ -1,0 +1,2 @@
+//! The `demarc-lab` binary.
+fn main() {}

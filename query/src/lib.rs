@@ -1,0 +1,1 @@
+//! Answers PromQL, SQL and trace lookups over one tenant's snapshot.

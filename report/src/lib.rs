@@ -1,0 +1,1 @@
+//! Incident reports per agency, in Chinese and English.

@@ -1,0 +1,2 @@
+//! The `demarc` binary.
+fn main() {}

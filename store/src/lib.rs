@@ -1,0 +1,1 @@
+//! The columnar store: WAL, in-memory head, Parquet files committed to Delta Lake, label index, snapshots.

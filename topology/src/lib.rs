@@ -1,0 +1,1 @@
+//! Entities, layers, owners and the time-versioned graph that ties them.
