@@ -1,0 +1,27 @@
+# `make demo` and `make test` do all the set-up on a machine that has Rust and a C compiler.
+
+.PHONY: demo test check prerequisites build bench help
+
+help:
+	@echo "make demo   build, start the engine and the lab, inject a fault, print the verdict"
+	@echo "make test   format, lints, unit, golden, crash and end-to-end tests"
+	@echo "make bench  criterion benchmarks (release build: about 25 minutes the first time)"
+
+prerequisites:
+	@sh scripts/prerequisites.sh
+
+build: prerequisites
+	cargo build --locked -p demarc -p demarc-lab
+
+demo: build
+	cargo run --locked --quiet -p demarc-lab -- demo
+
+check: prerequisites
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+test: check
+	cargo test --locked --workspace
+
+bench: prerequisites
+	cargo bench --locked -p demarc-benches
