@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct StoreConfig {
     /// Rows held in memory, over all tables and tenants, before they are written to Parquet files.
     pub flush_rows: usize,
+    /// Memory that rows may take, over all tables and tenants, before they are written to Parquet files.
+    pub flush_bytes: usize,
     /// Longest time that rows stay in memory only (they are in the write-ahead log all the while), in seconds.
     pub flush_interval_seconds: u64,
     /// Size at which the write-ahead log begins a new segment, in bytes.
@@ -22,6 +24,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             flush_rows: 1 << 20,
+            flush_bytes: 256 << 20,
             flush_interval_seconds: 120,
             wal_segment_bytes: 64 << 20,
             wal_queue_appends: 1024,

@@ -23,6 +23,12 @@ pub enum StoreError {
         /// The first error of the group commit.
         reason: String,
     },
+    /// One append has more rows than a record of the write-ahead log can hold.
+    #[error("{bytes} bytes are too many for one append")]
+    TooLarge {
+        /// The rows' encoded size.
+        bytes: usize,
+    },
     /// A file of the store could not be read or written.
     #[error("{action} {}", path.display())]
     Io {
@@ -40,6 +46,14 @@ pub enum StoreError {
         table: Table,
         /// Why it failed.
         source: Box<deltalake::DeltaTableError>,
+    },
+    /// A Delta log says something that the store does not write.
+    #[error("delta log of {table}: {reason}")]
+    Log {
+        /// The table of the log.
+        table: Table,
+        /// What is wrong.
+        reason: String,
     },
     /// A data file could not be written or read.
     #[error("parquet file")]
@@ -92,6 +106,13 @@ impl StoreError {
             action,
             path,
             source,
+        }
+    }
+
+    /// Turns the death of a task into an error.
+    pub(crate) fn task(error: tokio::task::JoinError) -> Self {
+        Self::Task {
+            reason: error.to_string(),
         }
     }
 

@@ -1,12 +1,35 @@
-//! The columnar store: WAL, in-memory head, Parquet files committed to Delta Lake, label index, snapshots.
+//! The columnar store: write-ahead log, in-memory head, Parquet files committed to Delta Lake, label index, snapshots.
+//!
+//! [`Rows`] -> columns -> write-ahead log (group commit, then acknowledged) -> head (queryable at once) -> data files (sorted
+//! Parquet) -> Delta commit. A [`Snapshot`] lists one tenant's files and head at one moment.
+//!
+//! Invariants:
+//! - Acknowledged means synced to the write-ahead log and visible in every later snapshot.
+//! - A row is in the head or in a file, never in both, for every snapshot and after every crash: a table's Delta commit
+//!   carries the position of the log that it covers, and recovery replays only what is after it.
+//! - Only this crate writes data files, and one process per directory.
+//! - A failed flush loses nothing: rows stay in head and log until a flush succeeds.
+//!
+//! On disk: `wal/*.wal`, and per table `tables/<name>/_delta_log/` and `tables/<name>/tenant=<id>/date=<day>/*.parquet`, which
+//! any Delta Lake reader can read.
+//!
+//! Reading order: [`Table`] (the schemas), [`Rows`], `wal`, `head`, `index` (series and matchers), `data_file`, `delta`, `flush`,
+//! [`Snapshot`], [`Store`].
 
 mod config;
+mod data_file;
+mod day;
+mod delta;
 mod error;
+mod flush;
+mod head;
 mod index;
+mod metric;
 mod rows;
 mod schema;
 mod snapshot;
 mod store;
+mod wal;
 
 pub use config::StoreConfig;
 pub use error::StoreError;

@@ -1,8 +1,16 @@
 //! The rows that are appended, in the words of their senders; [`encode`] turns them into columns.
 
+mod column;
+mod decode;
+mod encode;
+mod json;
+
 use std::{fmt, sync::Arc};
 
 use demarc_proto::{Attributes, EntityId, Labels, Millis, Nanos, OwnerId, SpanId, TraceId};
+
+pub(crate) use decode::series_of_batch;
+pub(crate) use encode::{Encoded, NewSeries, encode, series_batch};
 
 /// What one append writes: all of it or nothing.
 #[derive(Clone, Debug, Default)]
@@ -374,34 +382,3 @@ stored_words!(SpanStatus {
     Ok = "OK",
     Error = "ERROR",
 });
-
-impl SpanRow {
-    /// Reads spans from a batch that has the columns of [`crate::Table::Spans`] in any order; other columns are left aside.
-    pub fn from_batch(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, crate::StoreError> {
-        unimplemented!("{batch:?}")
-    }
-}
-impl EntityRow {
-    /// Reads entities from a batch that has the columns of [`crate::Table::Entities`] in any order.
-    pub fn from_batch(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, crate::StoreError> {
-        unimplemented!("{batch:?}")
-    }
-}
-impl RelationRow {
-    /// Reads relations from a batch that has the columns of [`crate::Table::Relations`] in any order.
-    pub fn from_batch(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, crate::StoreError> {
-        unimplemented!("{batch:?}")
-    }
-}
-impl ChangeRow {
-    /// Reads changes from a batch that has the columns of [`crate::Table::Changes`] in any order.
-    pub fn from_batch(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, crate::StoreError> {
-        unimplemented!("{batch:?}")
-    }
-}
-impl LogRow {
-    /// Reads log records from a batch that has the columns of [`crate::Table::Logs`] in any order.
-    pub fn from_batch(batch: &arrow::array::RecordBatch) -> Result<Vec<Self>, crate::StoreError> {
-        unimplemented!("{batch:?}")
-    }
-}

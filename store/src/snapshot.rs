@@ -1,11 +1,20 @@
 //! What one reader sees: the files, the head and the series of one tenant at one moment.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
-use demarc_proto::{Matcher, TenantId, TimeRange};
+use demarc_proto::{METRIC_NAME, Matcher, TenantId, TimeRange};
 
-use crate::{MetricKind, SeriesEntry, StoreError, Table};
+use crate::{
+    MetricKind, SeriesEntry, StoreError, Table, data_file,
+    day::Day,
+    head::TableHead,
+    index::{Selection, SeriesIndex},
+};
 
 /// One committed Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +45,31 @@ pub struct MetricMetadata {
 }
 
 /// What one reader sees: the files, the head and the series of one tenant at one moment. Cheap to make and to clone.
+///
+/// Every row that was acknowledged before the snapshot was made is either in a file or in the head, never in both.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     tenant: TenantId,
+    tables: Arc<[TableHead; Table::ALL.len()]>,
+    index: Arc<SeriesIndex>,
+    /// How many series there were.
+    visible: u32,
 }
 
 impl Snapshot {
+    pub(crate) fn new(
+        tenant: &TenantId,
+        tables: [TableHead; Table::ALL.len()],
+        index: Arc<SeriesIndex>,
+    ) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            tables: Arc::new(tables),
+            visible: index.len(),
+            index,
+        }
+    }
+
     /// Whose rows these are.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
@@ -49,17 +77,30 @@ impl Snapshot {
 
     /// The committed files of `table`, oldest first.
     pub fn files(&self, table: Table) -> Vec<DataFile> {
-        unimplemented!("{table}")
+        self.tables[table.index()].files.to_vec()
     }
 
     /// The rows of `table` that are in no file yet. Never an empty batch.
     pub fn head(&self, table: Table) -> Vec<RecordBatch> {
-        unimplemented!("{table}")
+        let head = &self.tables[table.index()];
+        head.frozen
+            .iter()
+            .chain(head.active.iter())
+            .cloned()
+            .collect()
     }
 
     /// All rows of `table`, files before head: for small tables.
+    #[tracing::instrument(skip_all, err, fields(tenant = %self.tenant, %table))]
     pub async fn read(&self, table: Table) -> Result<Vec<RecordBatch>, StoreError> {
-        unimplemented!("{table}")
+        let files = self.tables[table.index()].files.clone();
+        let mut batches = Vec::new();
+        if !files.is_empty() {
+            let read = tokio::task::spawn_blocking(move || read_files(&files)).await;
+            batches = read.map_err(StoreError::task)??;
+        }
+        batches.extend(self.head(table));
+        Ok(batches)
     }
 
     /// The series that satisfy all `matchers`, sorted by their labels; with a `range`, only those with values on the UTC
@@ -69,7 +110,11 @@ impl Snapshot {
         matchers: &[Matcher],
         range: Option<TimeRange>,
     ) -> Result<Vec<Arc<SeriesEntry>>, StoreError> {
-        unimplemented!("{matchers:?} {range:?}")
+        self.index.select(&Selection {
+            matchers,
+            days: range.map(Day::span),
+            visible: self.visible,
+        })
     }
 
     /// The names of the labels of the series that [`Snapshot::select`] finds, sorted.
@@ -78,7 +123,10 @@ impl Snapshot {
         matchers: &[Matcher],
         range: Option<TimeRange>,
     ) -> Result<Vec<String>, StoreError> {
-        unimplemented!("{matchers:?} {range:?}")
+        let series = self.select(matchers, range)?;
+        let names = series.iter().flat_map(|entry| entry.labels.iter());
+        let names: BTreeSet<&str> = names.map(|(name, _)| name).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     /// The values that the label `name` has in the series that [`Snapshot::select`] finds, sorted.
@@ -88,11 +136,41 @@ impl Snapshot {
         matchers: &[Matcher],
         range: Option<TimeRange>,
     ) -> Result<Vec<String>, StoreError> {
-        unimplemented!("{name} {matchers:?} {range:?}")
+        let series = self.select(matchers, range)?;
+        let values: BTreeSet<&str> = series.iter().map(|entry| entry.labels.get(name)).collect();
+        let present = values.into_iter().filter(|value| !value.is_empty());
+        Ok(present.map(str::to_owned).collect())
     }
 
     /// What is known of each metric, by its name; all of them, or only `metric`.
     pub fn metadata(&self, metric: Option<&str>) -> BTreeMap<String, Vec<MetricMetadata>> {
-        unimplemented!("{metric:?}")
+        let matchers: Vec<Matcher> = metric
+            .map(|metric| Matcher::equal(METRIC_NAME, metric))
+            .into_iter()
+            .collect();
+        let series = self
+            .select(&matchers, None)
+            .expect("only a regular expression can be wrong, and there is none");
+        let mut metadata: BTreeMap<String, BTreeSet<MetricMetadata>> = BTreeMap::new();
+        for entry in series {
+            let metric = metadata.entry(entry.labels.metric().to_owned());
+            metric.or_default().insert(MetricMetadata {
+                kind: entry.kind,
+                help: entry.help.clone(),
+                unit: entry.unit.clone(),
+            });
+        }
+        let sorted = metadata.into_iter();
+        sorted
+            .map(|(metric, known)| (metric, known.into_iter().collect()))
+            .collect()
     }
+}
+
+fn read_files(files: &[DataFile]) -> Result<Vec<RecordBatch>, StoreError> {
+    let mut batches = Vec::new();
+    for file in files {
+        batches.extend(data_file::read(&file.path)?);
+    }
+    Ok(batches)
 }

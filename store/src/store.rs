@@ -1,50 +1,178 @@
 //! The store itself.
 
-use std::{path::Path, sync::Arc};
+mod open;
+
+use std::{fs::File, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use demarc_proto::{Clock, TenantId};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot},
+    task::AbortHandle,
+};
 
-use crate::{Rows, Snapshot, StoreConfig, StoreError};
+use crate::{
+    Rows, Snapshot, StoreConfig, StoreError,
+    flush::Flusher,
+    head::Head,
+    metric,
+    rows::encode,
+    wal::{Append, Command, Payload},
+};
+
+/// First pause after a failed flush; it doubles up to the flush interval.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// All tables of all tenants in one directory.
 #[derive(Debug)]
 pub struct Store {
-    clock: Arc<dyn Clock>,
+    config: StoreConfig,
+    head: Arc<Head>,
+    /// `None` once closed.
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    flusher: AsyncMutex<Flusher>,
+    full: Arc<Notify>,
+    flush_task: Mutex<Option<AbortHandle>>,
+    /// Keeps other processes out; released when dropped, which is after all else.
+    _lock: File,
 }
 
 impl Store {
     /// Opens the store in `dir`, which is created when absent: recovers what a crash left, then starts the tasks that
-    /// write. Needs a multi-thread or current-thread Tokio runtime with time enabled.
+    /// write. Must be called within a Tokio runtime that has its timer enabled.
+    #[tracing::instrument(skip_all, err)]
     pub async fn open(
         dir: &Path,
         config: StoreConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StoreError> {
-        unimplemented!("{dir:?} {config:?} {clock:?}")
+        let store = Arc::new(open::open(dir, config, clock).await?);
+        let task = tokio::spawn(flush_regularly(Arc::downgrade(&store), store.full.clone()));
+        *store.flush_task.lock() = Some(task.abort_handle());
+        Ok(store)
     }
 
     /// Appends `rows`, all or nothing. Returns once they are on disk and every later snapshot shows them.
+    #[tracing::instrument(skip_all, err, fields(%tenant, rows = rows.len()))]
     pub async fn append(&self, tenant: &TenantId, rows: Rows) -> Result<(), StoreError> {
-        unimplemented!("{tenant} {rows:?} {:?}", self.clock)
+        let commands = self.commands.lock().clone().ok_or(StoreError::Closed)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let index = self.head.index(tenant);
+        let rows = encode(tenant, rows, |id, day| {
+            index.as_ref().is_some_and(|index| index.is_known(id, day))
+        })?;
+        let payloads: Result<Vec<_>, _> = rows
+            .batches
+            .iter()
+            .map(|(table, batch)| Payload::new(*table, batch))
+            .collect();
+        let (done, outcome) = oneshot::channel();
+        let append = Append {
+            tenant: tenant.clone(),
+            rows,
+            payloads: payloads?,
+            done,
+        };
+        let sent = commands.send(Command::Append(Box::new(append))).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        outcome.await.map_err(|_| StoreError::Closed)?
     }
 
     /// What there is of `tenant` now. An unknown tenant has empty tables.
     pub fn snapshot(&self, tenant: &TenantId) -> Snapshot {
-        unimplemented!("{tenant}")
+        self.head.snapshot(tenant)
     }
 
     /// The tenants that have rows, sorted.
     pub fn tenants(&self) -> Vec<TenantId> {
-        unimplemented!()
+        self.head.tenants()
     }
 
     /// Writes the head into files and commits them. On failure the rows stay where they are and the next flush tries again.
+    #[tracing::instrument(skip_all, err)]
     pub async fn flush(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        let commands = self.commands.lock().clone().ok_or(StoreError::Closed)?;
+        self.flush_by(&commands).await
     }
 
-    /// Refuses new appends, finishes those under way, flushes and stops the tasks. Closing again does nothing.
+    /// Refuses new appends, finishes those under way, flushes and stops the tasks. Closing again does nothing. Rows that
+    /// could not be flushed are in the write-ahead log and come back at the next start.
+    #[tracing::instrument(skip_all, err)]
     pub async fn close(&self) -> Result<(), StoreError> {
-        unimplemented!()
+        let Some(commands) = self.commands.lock().take() else {
+            return Ok(());
+        };
+        // Waits for a flush under way, so that aborting its task interrupts nothing.
+        let flushed = self.flush_by(&commands).await;
+        if let Some(task) = self.flush_task.lock().take() {
+            task.abort();
+        }
+        drop(commands);
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer {
+            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+            joined
+                .map_err(StoreError::task)?
+                .map_err(|_| StoreError::Task {
+                    reason: "the writer of the write-ahead log panicked".to_owned(),
+                })?;
+        }
+        flushed
+    }
+
+    async fn flush_by(&self, commands: &mpsc::Sender<Command>) -> Result<(), StoreError> {
+        let mut flusher = self.flusher.lock().await;
+        let flushed = flusher.flush(commands).await;
+        if flushed.is_err() {
+            metric::FLUSH_ERRORS.add(1, &[]);
+        }
+        flushed
+    }
+}
+
+impl Drop for Store {
+    /// Ends the tasks of a store that was not closed, before the directory is given free.
+    fn drop(&mut self) {
+        if let Some(task) = self.flush_task.get_mut().take() {
+            task.abort();
+        }
+        self.commands.get_mut().take();
+        if let Some(writer) = self.writer.get_mut().take() {
+            // It has said why when it panicked, and there is nobody to tell.
+            writer.join().ok();
+        }
+    }
+}
+
+/// Flushes when the head is full or the interval is over, until the store is gone.
+async fn flush_regularly(store: std::sync::Weak<Store>, full: Arc<Notify>) {
+    let Some(interval) = store.upgrade().map(|store| store.config.flush_interval()) else {
+        return;
+    };
+    let mut failed_pause: Option<Duration> = None;
+    loop {
+        match failed_pause {
+            // A full head does not shorten the pause: it is full because flushing fails.
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => {
+                // Either way it is time to flush.
+                tokio::time::timeout(interval, full.notified()).await.ok();
+            }
+        }
+        let Some(store) = store.upgrade() else { return };
+        if !store.head.has_rows() {
+            continue;
+        }
+        match store.flush().await {
+            Ok(()) => failed_pause = None,
+            Err(StoreError::Closed) => return,
+            Err(_) => {
+                let pause = failed_pause.map_or(FIRST_RETRY, |pause| pause * 2);
+                failed_pause = Some(pause.min(interval));
+            }
+        }
     }
 }

@@ -1,0 +1,76 @@
+//! How data files are encoded.
+//!
+//! Only what the Parquet readers of Spark, Trino, DuckDB and Arrow all know. Dictionaries (the default) suit names, label
+//! maps and other repeating text. Sorted times compress best as differences. Ids are as good as random: a dictionary would
+//! hold every one of them, so trace ids get a Bloom filter instead.
+
+use parquet::{
+    basic::{Compression, Encoding, ZstdLevel},
+    file::{
+        metadata::SortingColumn,
+        properties::{EnabledStatistics, WriterProperties},
+    },
+    schema::types::ColumnPath,
+};
+
+use crate::Table;
+
+const ZSTD_LEVEL: i32 = 3;
+const ROW_GROUP_ROWS: usize = 1 << 17;
+
+/// The encoding of a file of `table` with `rows` rows.
+pub(super) fn of(table: Table, rows: usize) -> WriterProperties {
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is one that zstd knows");
+    let group_rows = rows.clamp(1, ROW_GROUP_ROWS);
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        // Page statistics are what the page index consists of.
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_sorting_columns(sorting(table));
+    for column in [
+        "time",
+        "start_time",
+        "observed_time",
+        "first_seen",
+        "valid_from",
+    ] {
+        if table.schema().column_with_name(column).is_some() {
+            let column = ColumnPath::from(column);
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+        }
+    }
+    for column in ["trace_id", "span_id", "parent_span_id", "duration", "value"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+    }
+    if matches!(table, Table::Spans | Table::Logs) {
+        let column = ColumnPath::from("trace_id");
+        properties = properties
+            .set_column_bloom_filter_enabled(column.clone(), true)
+            .set_column_bloom_filter_max_ndv(column, group_rows as u64);
+    }
+    properties.build()
+}
+
+/// The sort order, as far as its columns are not nested: leaf columns count on through nested ones.
+fn sorting(table: Table) -> Option<Vec<SortingColumn>> {
+    let schema = table.schema();
+    let mut sorting = Vec::new();
+    for name in table.sort_columns() {
+        let (at, _) = schema.column_with_name(name)?;
+        if schema.fields()[..at]
+            .iter()
+            .any(|field| field.data_type().is_nested())
+        {
+            break;
+        }
+        sorting.push(SortingColumn {
+            column_idx: i32::try_from(at).ok()?,
+            descending: false,
+            nulls_first: true,
+        });
+    }
+    (!sorting.is_empty()).then_some(sorting)
+}

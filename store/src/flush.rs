@@ -1,0 +1,127 @@
+//! From the head to data files: freeze, write, commit, publish.
+//!
+//! Per table, in this order: files are written and synced; one Delta commit names them together with the position of the
+//! write-ahead log; the head swaps the frozen rows for the files. A table whose step fails keeps its frozen rows, and the
+//! next flush writes them together with what has come since. The log's segments go once every table holds their rows.
+
+use std::{collections::BTreeMap, fs, sync::Arc, time::Instant};
+
+use arrow::array::RecordBatch;
+use demarc_proto::TenantId;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    StoreError, Table,
+    data_file::{self, Place},
+    delta::{Files, TableLog},
+    head::Head,
+    metric,
+    wal::{Command, Segments},
+};
+
+/// What flushing needs; one flush at a time.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    /// Where rows come from and files are listed.
+    pub(crate) head: Arc<Head>,
+    /// The log's closed segments.
+    pub(crate) segments: Segments,
+    /// One log per table.
+    pub(crate) logs: BTreeMap<Table, TableLog>,
+    /// Commits of which nobody knows yet whether they happened.
+    pub(crate) doubtful: BTreeMap<Table, Doubtful>,
+}
+
+/// A commit that failed in a way that leaves open whether it happened.
+#[derive(Debug)]
+pub(crate) struct Doubtful {
+    seq: u64,
+    files: Files,
+}
+
+type TenantRows = Vec<(TenantId, Arc<Vec<RecordBatch>>)>;
+
+impl Flusher {
+    /// Flushes all tables. Those that fail do not keep the others from it; the first error is returned.
+    pub(crate) async fn flush(
+        &mut self,
+        commands: &mpsc::Sender<Command>,
+    ) -> Result<(), StoreError> {
+        let started = Instant::now();
+        // Before freezing: frozen rows may only grow while it is sure that they are not committed.
+        self.resolve_doubts().await?;
+        let (reply, frozen) = oneshot::channel();
+        let sent = commands.send(Command::Freeze(reply)).await;
+        sent.map_err(|_| StoreError::Closed)?;
+        let frozen = frozen.await.map_err(|_| StoreError::Closed)?;
+        let mut outcome = Ok(());
+        for (table, rows) in frozen.tables {
+            let flushed = self.flush_table(table, rows, frozen.seq).await;
+            outcome = outcome.and(flushed);
+        }
+        outcome?;
+        self.segments.delete_covered(frozen.seq)?;
+        metric::FLUSH_SECONDS.record(started.elapsed().as_secs_f64(), &[]);
+        Ok(())
+    }
+
+    async fn flush_table(
+        &mut self,
+        table: Table,
+        rows: TenantRows,
+        seq: u64,
+    ) -> Result<(), StoreError> {
+        let log = self.logs.get_mut(&table).expect("every table has a log");
+        let dir = log.dir().to_owned();
+        let written = tokio::task::spawn_blocking(move || write_files(table, &dir, &rows)).await;
+        let files = written.map_err(StoreError::task)??;
+        match log.commit(&files, seq).await {
+            Ok(()) => {
+                self.head.publish(table, files);
+                Ok(())
+            }
+            Err(error) => {
+                self.doubtful.insert(table, Doubtful { seq, files });
+                Err(error)
+            }
+        }
+    }
+
+    async fn resolve_doubts(&mut self) -> Result<(), StoreError> {
+        while let Some((table, doubtful)) = self.doubtful.pop_first() {
+            let log = self.logs.get_mut(&table).expect("every table has a log");
+            match log.reload().await {
+                Ok(_) if log.seq() >= doubtful.seq => self.head.publish(table, doubtful.files),
+                Ok(_) => remove_files(&doubtful.files),
+                Err(error) => {
+                    self.doubtful.insert(table, doubtful);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_files(
+    table: Table,
+    dir: &std::path::Path,
+    rows: &TenantRows,
+) -> Result<Files, StoreError> {
+    let mut files = Files::new();
+    for (tenant, batches) in rows {
+        let place = Place { table, dir, tenant };
+        if let Err(error) = data_file::write(place, batches, &mut files) {
+            remove_files(&files);
+            return Err(error);
+        }
+    }
+    Ok(files)
+}
+
+/// Deletes files that no commit names. What cannot be deleted now goes at the next start.
+fn remove_files(files: &Files) {
+    for (_, file) in files {
+        fs::remove_file(&file.path).ok();
+    }
+}

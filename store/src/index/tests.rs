@@ -1,0 +1,144 @@
+use demarc_proto::{MatchOp, Millis, TenantId};
+use proptest::prelude::*;
+
+use super::*;
+
+fn series(labels: Labels, time: Millis) -> NewSeries {
+    NewSeries {
+        entry: SeriesEntry {
+            id: SeriesId::of(&TenantId::default(), &labels),
+            labels,
+            kind: MetricKind::Gauge,
+            unit: String::new(),
+            help: String::new(),
+        },
+        day: Day::of_millis(time),
+        first_seen: time,
+    }
+}
+
+fn index(sets: &[Labels]) -> SeriesIndex {
+    let index = SeriesIndex::default();
+    for labels in sets {
+        index.insert(series(labels.clone(), Millis(0)));
+    }
+    index
+}
+
+fn select(index: &SeriesIndex, matchers: &[Matcher]) -> Vec<String> {
+    let selection = Selection {
+        matchers,
+        days: None,
+        visible: index.len(),
+    };
+    let found = index.select(&selection).unwrap();
+    found.iter().map(|entry| entry.labels.to_string()).collect()
+}
+
+fn matcher(name: &str, op: MatchOp, value: &str) -> Matcher {
+    Matcher {
+        name: name.to_owned(),
+        op,
+        value: value.to_owned(),
+    }
+}
+
+#[test]
+fn matchers_select_as_in_prometheus() {
+    let sets = [
+        Labels::from_pairs([("__name__", "up"), ("job", "api"), ("env", "prod")]),
+        Labels::from_pairs([("__name__", "up"), ("job", "api2")]),
+        Labels::from_pairs([("__name__", "down"), ("job", "a\nb")]),
+    ];
+    let all = [
+        "down{job=\"a\\nb\"}",
+        "up{env=\"prod\", job=\"api\"}",
+        "up{job=\"api2\"}",
+    ];
+    let cases: [(&str, MatchOp, &str, &[usize]); 13] = [
+        ("job", MatchOp::Equal, "api", &[1]),
+        ("job", MatchOp::Equal, "", &[]),
+        ("job", MatchOp::NotEqual, "api", &[0, 2]),
+        ("env", MatchOp::Equal, "", &[0, 2]),
+        ("env", MatchOp::NotEqual, "", &[1]),
+        ("env", MatchOp::NotEqual, "test", &[0, 1, 2]),
+        ("env", MatchOp::Regex, "prod|", &[0, 1, 2]),
+        ("env", MatchOp::Regex, ".+", &[1]),
+        ("env", MatchOp::NotRegex, "prod", &[0, 2]),
+        ("job", MatchOp::Regex, "api", &[1]),
+        ("job", MatchOp::Regex, "ap|api2", &[2]),
+        ("job", MatchOp::Regex, "a.b", &[0]),
+        ("nothing", MatchOp::Regex, ".*", &[0, 1, 2]),
+    ];
+    let index = index(&sets);
+    for (name, op, value, expected) in cases {
+        let expected: Vec<&str> = expected.iter().map(|at| all[*at]).collect();
+        assert_eq!(
+            select(&index, &[matcher(name, op, value)]),
+            expected,
+            "{name} {op:?} {value:?}"
+        );
+    }
+    assert_eq!(select(&index, &[]), all);
+    let both = [
+        Matcher::equal("__name__", "up"),
+        matcher("job", MatchOp::Regex, "api.+"),
+    ];
+    assert_eq!(select(&index, &both), all[2..]);
+}
+
+#[test]
+fn an_expression_that_closes_the_anchors_is_refused() {
+    for bad in ["a)|(b", "(", "*"] {
+        let bad = matcher("job", MatchOp::Regex, bad);
+        assert!(matches!(Compiled::new(&bad), Err(StoreError::Regex { .. })));
+    }
+}
+
+#[test]
+fn a_reader_sees_the_series_and_days_that_it_may() {
+    let index = SeriesIndex::default();
+    let day = 86_400_000;
+    let old = Labels::from_pairs([("__name__", "a")]);
+    let new = Labels::from_pairs([("__name__", "b")]);
+    index.insert(series(old.clone(), Millis(0)));
+    index.insert(series(old.clone(), Millis(2 * day)));
+    let visible = index.len();
+    index.insert(series(new, Millis(day)));
+    let count = |visible, days: Option<(i64, i64)>| {
+        let days = days.map(|(a, b)| (Day::of_millis(Millis(a)), Day::of_millis(Millis(b))));
+        let selection = Selection {
+            matchers: &[],
+            days,
+            visible,
+        };
+        index.select(&selection).unwrap().len()
+    };
+    assert_eq!(count(visible, None), 1);
+    assert_eq!(count(index.len(), None), 2);
+    assert_eq!(count(index.len(), Some((day, day))), 1);
+    assert_eq!(count(index.len(), Some((day, 2 * day))), 2);
+    assert_eq!(count(visible, Some((day, day))), 0);
+    let id = SeriesId::of(&TenantId::default(), &old);
+    assert!(index.is_known(id, Day::of_millis(Millis(1))));
+    assert!(!index.is_known(id, Day::of_millis(Millis(day))));
+}
+
+proptest! {
+    #[test]
+    fn the_index_selects_what_a_scan_of_all_series_selects(
+        sets in prop::collection::vec(prop::collection::vec(("[a-c]", "[xy]{0,2}"), 0..4), 0..20),
+        asked in prop::collection::vec(("[a-d]", 0_usize..4, "[xy.|]{0,3}"), 0..4),
+    ) {
+        let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
+        let sets: BTreeSet<Labels> = sets.into_iter().map(Labels::from_pairs).collect();
+        let sets: Vec<Labels> = sets.into_iter().collect();
+        let matchers: Vec<Matcher> =
+            asked.iter().map(|(name, op, value)| matcher(name, ops[*op], value)).collect();
+        let compiled: Vec<Compiled<'_>> =
+            matchers.iter().map(|one| Compiled::new(one).unwrap()).collect();
+        let holds = |labels: &&Labels| compiled.iter().all(|one| one.matches(labels.get(one.name)));
+        let expected: Vec<String> = sets.iter().filter(holds).map(Labels::to_string).collect();
+        prop_assert_eq!(select(&index(&sets), &matchers), expected);
+    }
+}

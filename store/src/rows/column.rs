@@ -1,0 +1,116 @@
+//! Builds columns out of rows: one function per type of column.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, BinaryBuilder, Float64Array, Float64Builder, Int32Array, Int64Array, ListBuilder,
+        MapBuilder, MapFieldNames, StringBuilder,
+    },
+    datatypes::{DataType, Field},
+};
+use demarc_proto::{Attributes, Labels};
+
+pub(super) fn text<'a, R>(rows: &'a [R], of: impl Fn(&'a R) -> &'a str) -> ArrayRef {
+    optional_text(rows, |row| Some(of(row)))
+}
+
+pub(super) fn optional_text<'a, R>(
+    rows: &'a [R],
+    of: impl Fn(&'a R) -> Option<&'a str>,
+) -> ArrayRef {
+    let mut column = StringBuilder::with_capacity(rows.len(), 16 * rows.len());
+    for row in rows {
+        column.append_option(of(row));
+    }
+    Arc::new(column.finish())
+}
+
+pub(super) fn owned_text<R>(rows: &[R], of: impl Fn(&R) -> String) -> ArrayRef {
+    let mut column = StringBuilder::with_capacity(rows.len(), 16 * rows.len());
+    for row in rows {
+        column.append_value(of(row));
+    }
+    Arc::new(column.finish())
+}
+
+pub(super) fn bytes<'a, R>(rows: &'a [R], of: impl Fn(&'a R) -> &'a [u8]) -> ArrayRef {
+    optional_bytes(rows, |row| Some(of(row)))
+}
+
+pub(super) fn optional_bytes<'a, R>(
+    rows: &'a [R],
+    of: impl Fn(&'a R) -> Option<&'a [u8]>,
+) -> ArrayRef {
+    let mut column = BinaryBuilder::with_capacity(rows.len(), 16 * rows.len());
+    for row in rows {
+        column.append_option(of(row));
+    }
+    Arc::new(column.finish())
+}
+
+pub(super) fn int32<R>(rows: &[R], of: impl Fn(&R) -> i32) -> ArrayRef {
+    Arc::new(Int32Array::from_iter_values(rows.iter().map(of)))
+}
+
+pub(super) fn int64<R>(rows: &[R], of: impl Fn(&R) -> i64) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(rows.iter().map(of)))
+}
+
+pub(super) fn optional_int64<R>(rows: &[R], of: impl Fn(&R) -> Option<i64>) -> ArrayRef {
+    Arc::new(rows.iter().map(of).collect::<Int64Array>())
+}
+
+pub(super) fn float64<R>(rows: &[R], of: impl Fn(&R) -> f64) -> ArrayRef {
+    Arc::new(Float64Array::from_iter_values(rows.iter().map(of)))
+}
+
+pub(super) fn float64_list<'a, R>(rows: &'a [R], of: impl Fn(&'a R) -> &'a [f64]) -> ArrayRef {
+    let element = Field::new("element", DataType::Float64, false);
+    let mut column = ListBuilder::new(Float64Builder::new()).with_field(element);
+    for row in rows {
+        column.values().append_slice(of(row));
+        column.append(true);
+    }
+    Arc::new(column.finish())
+}
+
+pub(super) fn attributes<'a, R>(
+    rows: &'a [R],
+    of: impl Fn(&'a R) -> &'a Attributes,
+) -> Result<ArrayRef, arrow::error::ArrowError> {
+    let mut column = map_builder();
+    for row in rows {
+        for (key, value) in of(row).iter() {
+            column.keys().append_value(key);
+            column.values().append_value(value.text());
+        }
+        column.append(true)?;
+    }
+    Ok(Arc::new(column.finish()))
+}
+
+pub(super) fn labels<'a, R>(
+    rows: &'a [R],
+    of: impl Fn(&'a R) -> &'a Labels,
+) -> Result<ArrayRef, arrow::error::ArrowError> {
+    let mut column = map_builder();
+    for row in rows {
+        for (name, value) in of(row).iter() {
+            column.keys().append_value(name);
+            column.values().append_value(value);
+        }
+        column.append(true)?;
+    }
+    Ok(Arc::new(column.finish()))
+}
+
+fn map_builder() -> MapBuilder<StringBuilder, StringBuilder> {
+    let names = MapFieldNames {
+        entry: "key_value".to_owned(),
+        key: "key".to_owned(),
+        value: "value".to_owned(),
+    };
+    MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
+        .with_values_field(Field::new("value", DataType::Utf8, false))
+}

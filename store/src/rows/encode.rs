@@ -1,0 +1,314 @@
+//! Rows to record batches.
+
+use std::collections::BTreeMap;
+
+use arrow::{array::RecordBatch, error::ArrowError};
+use demarc_proto::{Millis, SeriesId, TenantId};
+
+use super::{
+    ChangeRow, EntityRow, Exemplar, Histogram, LogRow, MetricRows, RelationRow, Rows, Sample,
+    SpanRow,
+    column::{
+        attributes, bytes, float64, float64_list, int32, int64, labels, optional_bytes,
+        optional_int64, optional_text, owned_text, text,
+    },
+    json,
+};
+use crate::{SeriesEntry, Table, day::Day};
+
+/// Rows as columns, and the series that they belong to.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// At most one batch per table; none of them is empty.
+    pub(crate) batches: Vec<(Table, RecordBatch)>,
+    /// Series that may be new, once for each day on which they have values here.
+    pub(crate) series: Vec<NewSeries>,
+}
+
+/// A series that may not have a row in the `series` table for this day yet.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSeries {
+    /// The series.
+    pub(crate) entry: SeriesEntry,
+    /// The day of its values.
+    pub(crate) day: Day,
+    /// The first of them.
+    pub(crate) first_seen: Millis,
+}
+
+/// Turns `rows` into columns. `is_known` says whether a series has a row for a day already.
+pub(crate) fn encode(
+    tenant: &TenantId,
+    rows: Rows,
+    is_known: impl Fn(SeriesId, Day) -> bool,
+) -> Result<Encoded, ArrowError> {
+    let mut batches = metric_batches(tenant, &rows.metrics)?;
+    let mut push = |table, batch: RecordBatch| {
+        if batch.num_rows() > 0 {
+            batches.push((table, batch));
+        }
+    };
+    push(Table::Spans, spans(&rows.spans)?);
+    push(Table::Logs, logs(&rows.logs)?);
+    push(Table::Entities, entities(&rows.entities)?);
+    push(Table::Relations, relations(&rows.relations)?);
+    push(Table::Changes, changes(&rows.changes)?);
+    let series = new_series(tenant, rows.metrics, is_known);
+    Ok(Encoded { batches, series })
+}
+
+/// The rows of the `series` table for `series`.
+pub(crate) fn series_batch(series: &[NewSeries]) -> Result<RecordBatch, ArrowError> {
+    let ids: Vec<[u8; 16]> = series.iter().map(|new| new.entry.id.to_bytes()).collect();
+    RecordBatch::try_new(
+        Table::Series.schema(),
+        vec![
+            bytes(&ids, |id| id),
+            text(series, |new| new.entry.labels.metric()),
+            labels(series, |new| &new.entry.labels)?,
+            text(series, |new| new.entry.kind.as_str()),
+            text(series, |new| &new.entry.unit),
+            text(series, |new| &new.entry.help),
+            int64(series, |new| new.first_seen.0),
+        ],
+    )
+}
+
+fn new_series(
+    tenant: &TenantId,
+    metrics: Vec<MetricRows>,
+    is_known: impl Fn(SeriesId, Day) -> bool,
+) -> Vec<NewSeries> {
+    let mut series = Vec::new();
+    for rows in metrics {
+        let id = SeriesId::of(tenant, &rows.labels);
+        let mut unknown = days(&rows);
+        unknown.retain(|day, _| !is_known(id, *day));
+        if unknown.is_empty() {
+            continue;
+        }
+        let entry = SeriesEntry {
+            id,
+            labels: rows.labels,
+            kind: rows.kind,
+            unit: rows.unit,
+            help: rows.help,
+        };
+        series.extend(unknown.into_iter().map(|(day, first_seen)| NewSeries {
+            entry: entry.clone(),
+            day,
+            first_seen,
+        }));
+    }
+    series
+}
+
+/// The first time of each day on which there are values.
+fn days(rows: &MetricRows) -> BTreeMap<Day, Millis> {
+    let samples = rows.samples.iter().map(|sample| sample.time);
+    let histograms = rows.histograms.iter().map(|(time, _)| *time);
+    let exemplars = rows.exemplars.iter().map(|exemplar| exemplar.time);
+    let mut days = BTreeMap::new();
+    for time in samples.chain(histograms).chain(exemplars) {
+        let first = days.entry(Day::of_millis(time)).or_insert(time);
+        *first = time.min(*first);
+    }
+    days
+}
+
+/// One value of a series with what identifies the series.
+struct Point<'a, V> {
+    series_id: [u8; 16],
+    metric: &'a str,
+    time: Millis,
+    value: &'a V,
+}
+
+fn metric_batches(
+    tenant: &TenantId,
+    metrics: &[MetricRows],
+) -> Result<Vec<(Table, RecordBatch)>, ArrowError> {
+    let mut samples: Vec<Point<'_, Sample>> = Vec::new();
+    let mut histograms: Vec<Point<'_, Histogram>> = Vec::new();
+    let mut exemplars: Vec<Point<'_, Exemplar>> = Vec::new();
+    for rows in metrics {
+        let series_id = SeriesId::of(tenant, &rows.labels).to_bytes();
+        let metric = rows.labels.metric();
+        samples.extend(rows.samples.iter().map(|value| Point {
+            series_id,
+            metric,
+            time: value.time,
+            value,
+        }));
+        histograms.extend(rows.histograms.iter().map(|(time, value)| Point {
+            series_id,
+            metric,
+            time: *time,
+            value,
+        }));
+        exemplars.extend(rows.exemplars.iter().map(|value| Point {
+            series_id,
+            metric,
+            time: value.time,
+            value,
+        }));
+    }
+    let mut batches = Vec::new();
+    if !samples.is_empty() {
+        batches.push((Table::Samples, sample_batch(&samples)?));
+    }
+    if !histograms.is_empty() {
+        batches.push((Table::Histograms, histogram_batch(&histograms)?));
+    }
+    if !exemplars.is_empty() {
+        batches.push((Table::Exemplars, exemplar_batch(&exemplars)?));
+    }
+    Ok(batches)
+}
+
+fn sample_batch(points: &[Point<'_, Sample>]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Samples.schema(),
+        vec![
+            bytes(points, |point| &point.series_id),
+            text(points, |point| point.metric),
+            int64(points, |point| point.time.0),
+            float64(points, |point| point.value.value),
+        ],
+    )
+}
+
+fn histogram_batch(points: &[Point<'_, Histogram>]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Histograms.schema(),
+        vec![
+            bytes(points, |point| &point.series_id),
+            text(points, |point| point.metric),
+            int64(points, |point| point.time.0),
+            float64(points, |point| point.value.count),
+            float64(points, |point| point.value.sum),
+            int32(points, |point| point.value.schema),
+            float64(points, |point| point.value.zero_threshold),
+            float64(points, |point| point.value.zero_count),
+            int32(points, |point| point.value.positive.offset),
+            float64_list(points, |point| &point.value.positive.counts),
+            int32(points, |point| point.value.negative.offset),
+            float64_list(points, |point| &point.value.negative.counts),
+        ],
+    )
+}
+
+fn exemplar_batch(points: &[Point<'_, Exemplar>]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Exemplars.schema(),
+        vec![
+            bytes(points, |point| &point.series_id),
+            text(points, |point| point.metric),
+            int64(points, |point| point.time.0),
+            float64(points, |point| point.value.value),
+            optional_bytes(points, |point| {
+                point.value.trace_id.as_ref().map(|id| id.as_bytes())
+            }),
+            optional_bytes(points, |point| {
+                point.value.span_id.as_ref().map(|id| id.as_bytes())
+            }),
+            attributes(points, |point| &point.value.attributes)?,
+        ],
+    )
+}
+
+fn spans(rows: &[SpanRow]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Spans.schema(),
+        vec![
+            bytes(rows, |row| row.trace_id.as_bytes()),
+            bytes(rows, |row| row.span_id.as_bytes()),
+            optional_bytes(rows, |row| {
+                row.parent_span_id.as_ref().map(|id| id.as_bytes())
+            }),
+            text(rows, |row| &row.trace_state),
+            text(rows, |row| &row.name),
+            text(rows, |row| row.kind.as_str()),
+            int64(rows, |row| row.start.0),
+            int64(rows, |row| row.duration_ns),
+            text(rows, |row| row.status.as_str()),
+            text(rows, |row| &row.status_message),
+            text(rows, |row| &row.service),
+            text(rows, |row| &row.scope),
+            attributes(rows, |row| &row.resource)?,
+            attributes(rows, |row| &row.attributes)?,
+            owned_text(rows, |row| json::events(&row.events)),
+            owned_text(rows, |row| json::links(&row.links)),
+        ],
+    )
+}
+
+fn logs(rows: &[LogRow]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Logs.schema(),
+        vec![
+            int64(rows, |row| row.time.0),
+            int64(rows, |row| row.observed_time.0),
+            int32(rows, |row| row.severity_number),
+            text(rows, |row| &row.severity_text),
+            text(rows, |row| &row.body),
+            text(rows, |row| &row.event_name),
+            int64(rows, |row| row.template_id),
+            optional_bytes(rows, |row| row.trace_id.as_ref().map(|id| id.as_bytes())),
+            optional_bytes(rows, |row| row.span_id.as_ref().map(|id| id.as_bytes())),
+            text(rows, |row| &row.service),
+            text(rows, |row| &row.scope),
+            attributes(rows, |row| &row.resource)?,
+            attributes(rows, |row| &row.attributes)?,
+        ],
+    )
+}
+
+fn entities(rows: &[EntityRow]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Entities.schema(),
+        vec![
+            text(rows, |row| row.id.as_str()),
+            text(rows, |row| &row.kind),
+            text(rows, |row| &row.layer),
+            optional_text(rows, |row| row.owner.as_ref().map(|owner| owner.as_str())),
+            attributes(rows, |row| &row.attributes)?,
+            int64(rows, |row| row.valid_from.0),
+            optional_int64(rows, |row| row.valid_to.map(|time| time.0)),
+        ],
+    )
+}
+
+fn relations(rows: &[RelationRow]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Relations.schema(),
+        vec![
+            text(rows, |row| row.from.as_str()),
+            text(rows, |row| row.to.as_str()),
+            text(rows, |row| &row.kind),
+            text(rows, |row| &row.provenance),
+            float64(rows, |row| row.confidence),
+            optional_text(rows, |row| row.owner.as_ref().map(|owner| owner.as_str())),
+            int64(rows, |row| row.calls),
+            int64(rows, |row| row.errors),
+            int64(rows, |row| row.client_duration_ns),
+            int64(rows, |row| row.server_duration_ns),
+            int64(rows, |row| row.valid_from.0),
+            optional_int64(rows, |row| row.valid_to.map(|time| time.0)),
+        ],
+    )
+}
+
+fn changes(rows: &[ChangeRow]) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new(
+        Table::Changes.schema(),
+        vec![
+            int64(rows, |row| row.time.0),
+            text(rows, |row| &row.kind),
+            optional_text(rows, |row| row.entity.as_ref().map(|id| id.as_str())),
+            text(rows, |row| &row.who),
+            text(rows, |row| &row.what),
+            attributes(rows, |row| &row.attributes)?,
+        ],
+    )
+}

@@ -1,0 +1,108 @@
+//! The body of a record: one tenant's batches.
+
+use arrow::{
+    array::RecordBatch,
+    error::ArrowError,
+    ipc::{reader::StreamReader, writer::StreamWriter},
+};
+use demarc_proto::TenantId;
+
+use crate::{StoreError, Table};
+
+/// One table's batch as it stands in a record.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    table: Table,
+    ipc: Vec<u8>,
+}
+
+impl Payload {
+    /// Encodes `batch`.
+    pub(crate) fn new(table: Table, batch: &RecordBatch) -> Result<Self, ArrowError> {
+        let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
+        writer.write(batch)?;
+        let ipc = writer.into_inner()?;
+        Ok(Self { table, ipc })
+    }
+
+    /// Length of the encoded batch.
+    pub(super) fn len(&self) -> usize {
+        self.ipc.len()
+    }
+}
+
+/// A record's content, decoded.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// Whose rows.
+    pub(crate) tenant: TenantId,
+    /// Table and rows.
+    pub(crate) batches: Vec<(Table, RecordBatch)>,
+}
+
+/// Encodes a body; [`StoreError::TooLarge`] when a length does not fit its field.
+pub(super) fn encode(tenant: &TenantId, payloads: &[&Payload]) -> Result<Vec<u8>, StoreError> {
+    let size: usize = payloads.iter().map(|payload| payload.len() + 5).sum();
+    let mut out = Vec::with_capacity(size + tenant.as_str().len() + 3);
+    let tenant_len = u16::try_from(tenant.as_str().len()).expect("tenant ids are short");
+    out.extend_from_slice(&tenant_len.to_le_bytes());
+    out.extend_from_slice(tenant.as_str().as_bytes());
+    out.push(u8::try_from(payloads.len()).expect("there are fewer tables than 256"));
+    for payload in payloads {
+        let len = record_len(payload.len())?;
+        out.push(u8::try_from(payload.table.index()).expect("there are fewer tables than 256"));
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&payload.ipc);
+    }
+    record_len(out.len())?;
+    Ok(out)
+}
+
+/// A length as the log's format holds it.
+pub(super) fn record_len(bytes: usize) -> Result<u32, StoreError> {
+    u32::try_from(bytes).map_err(|_| StoreError::TooLarge { bytes })
+}
+
+/// Decodes a body; the error says what is wrong with it.
+pub(super) fn decode(bytes: &[u8]) -> Result<Body, String> {
+    let mut rest = bytes;
+    let tenant_len = u16::from_le_bytes(take(&mut rest)?);
+    let tenant = take_slice(&mut rest, usize::from(tenant_len))?;
+    let tenant = std::str::from_utf8(tenant).map_err(|error| error.to_string())?;
+    let tenant = TenantId::new(tenant).map_err(|error| error.to_string())?;
+    let [count] = take(&mut rest)?;
+    let mut batches = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let [code] = take(&mut rest)?;
+        let table = Table::ALL.get(usize::from(code)).copied();
+        let table = table.ok_or_else(|| format!("unknown table number {code}"))?;
+        let len = u32::from_le_bytes(take(&mut rest)?);
+        let ipc = take_slice(&mut rest, len as usize)?;
+        let batch = decode_batch(table, ipc).map_err(|error| error.to_string())?;
+        batches.push((table, batch));
+    }
+    Ok(Body { tenant, batches })
+}
+
+fn decode_batch(table: Table, ipc: &[u8]) -> Result<RecordBatch, ArrowError> {
+    let mut reader = StreamReader::try_new(ipc, None)?;
+    if reader.schema() != table.schema() {
+        let what = format!("rows of table {table} have other columns than this version writes");
+        return Err(ArrowError::SchemaError(what));
+    }
+    let batch = reader.next().transpose()?;
+    batch.ok_or_else(|| ArrowError::IpcError("no batch in the stream".to_owned()))
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
+    let bytes = take_slice(rest, N)?;
+    Ok(bytes
+        .try_into()
+        .expect("the slice has the length asked for"))
+}
+
+fn take_slice<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], String> {
+    let (head, tail) = rest.split_at_checked(len).ok_or("the body ends early")?;
+    *rest = tail;
+    Ok(head)
+}

@@ -1,0 +1,264 @@
+//! The one thread that writes the log and the head.
+//!
+//! Because it alone inserts rows, freezes the head and merges its batches, those three never race, and the log's order is
+//! the head's order.
+
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
+
+use demarc_proto::{SeriesId, TenantId};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{
+    body::{self, Payload, record_len},
+    codec::push_record,
+    segment::{Failure, SegmentWriter, Segments},
+};
+use crate::{
+    StoreError, Table,
+    day::Day,
+    head::{Frozen, Head, Insert},
+    metric,
+    rows::{Encoded, NewSeries, series_batch},
+};
+
+/// Bytes after which a group takes no further append.
+const MAX_GROUP_BYTES: usize = 8 << 20;
+
+/// Rows that wait for the log.
+#[derive(Debug)]
+pub(crate) struct Append {
+    /// Whose rows.
+    pub(crate) tenant: TenantId,
+    /// The rows as columns.
+    pub(crate) rows: Encoded,
+    /// The same as bytes.
+    pub(crate) payloads: Vec<Payload>,
+    /// Told once the rows are on disk and in the head, or why they are not.
+    pub(crate) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Append rows.
+    Append(Box<Append>),
+    /// Freeze the head and begin a new segment, so that the frozen rows are those of the closed segments.
+    Freeze(oneshot::Sender<Frozen>),
+}
+
+/// The writer's state.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Where the segments are.
+    pub(crate) dir: PathBuf,
+    /// Length at which a segment is closed.
+    pub(crate) segment_bytes: u64,
+    /// The closed segments.
+    pub(crate) segments: Segments,
+    /// The open one; made when it is needed.
+    pub(crate) segment: Option<SegmentWriter>,
+    /// The number of the next segment.
+    pub(crate) next_segment: u64,
+    /// The sequence number of the next record.
+    pub(crate) next_seq: u64,
+    /// Where rows go once they are on disk.
+    pub(crate) head: Arc<Head>,
+    /// Told when the head is full.
+    pub(crate) full: Arc<Notify>,
+}
+
+/// Appends that share one write and one sync.
+#[derive(Default)]
+struct Group {
+    /// Their records.
+    bytes: Vec<u8>,
+    /// What goes into the head once the records are on disk, and who waits for it.
+    prepared: Vec<(Insert, oneshot::Sender<Result<(), StoreError>>)>,
+    /// Series that the group has made known.
+    announced: HashSet<(TenantId, SeriesId, Day)>,
+}
+
+impl Writer {
+    /// Works until all senders of commands are gone.
+    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(first) = commands.blocking_recv() {
+            let (group, freeze) = collect(first, &mut commands);
+            self.commit(group);
+            if let Some(reply) = freeze {
+                let frozen = self.freeze();
+                // The flush that asked may have been cancelled; what is frozen stays for the next.
+                reply.send(frozen).ok();
+            }
+            self.head.coalesce();
+            if self.head.is_full() {
+                self.full.notify_one();
+            }
+        }
+    }
+
+    fn commit(&mut self, appends: Vec<Append>) {
+        let mut group = Group::default();
+        for append in appends {
+            let seq = self.next_seq + group.prepared.len() as u64;
+            match self.prepare(
+                seq,
+                append.tenant,
+                append.rows,
+                &append.payloads,
+                &mut group,
+            ) {
+                Ok(insert) => group.prepared.push((insert, append.done)),
+                // A sender that gave up waiting does not need to know.
+                Err(error) => drop(append.done.send(Err(error))),
+            }
+        }
+        if !group.prepared.is_empty() {
+            let written = self.write(&group.bytes);
+            self.finish(group, written);
+        }
+    }
+
+    /// Adds the series that are still unknown to the rows, and their record to the group.
+    fn prepare(
+        &self,
+        seq: u64,
+        tenant: TenantId,
+        mut rows: Encoded,
+        payloads: &[Payload],
+        group: &mut Group,
+    ) -> Result<Insert, StoreError> {
+        let series = self.unknown_series(&tenant, rows.series, &group.announced);
+        let mut series_payload = None;
+        if !series.is_empty() {
+            let batch = series_batch(&series)?;
+            series_payload = Some(Payload::new(Table::Series, &batch)?);
+            rows.batches.push((Table::Series, batch));
+        }
+        let payloads: Vec<&Payload> = series_payload.iter().chain(payloads).collect();
+        let body = body::encode(&tenant, &payloads)?;
+        push_record(&mut group.bytes, seq, &body, record_len(body.len())?);
+        // Only now: an append that failed above leaves its series to the next one.
+        let keys = series
+            .iter()
+            .map(|new| (tenant.clone(), new.entry.id, new.day));
+        group.announced.extend(keys);
+        Ok(Insert {
+            tenant,
+            batches: rows.batches,
+            series,
+        })
+    }
+
+    fn unknown_series(
+        &self,
+        tenant: &TenantId,
+        mut series: Vec<NewSeries>,
+        announced: &HashSet<(TenantId, SeriesId, Day)>,
+    ) -> Vec<NewSeries> {
+        if series.is_empty() {
+            return series;
+        }
+        let index = self.head.index(tenant);
+        series.retain(|new| {
+            let is_known = index
+                .as_ref()
+                .is_some_and(|index| index.is_known(new.entry.id, new.day));
+            !is_known && !announced.contains(&(tenant.clone(), new.entry.id, new.day))
+        });
+        series.sort_by_key(|new| (new.entry.id, new.day, new.first_seen));
+        series.dedup_by_key(|new| (new.entry.id, new.day));
+        series
+    }
+
+    /// Writes a group, into a new segment where the last is full or unusable.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let is_full = self
+            .segment
+            .as_ref()
+            .is_some_and(|segment| segment.len() >= self.segment_bytes);
+        if is_full {
+            self.close_segment();
+        }
+        let mut segment = match self.segment.take() {
+            Some(segment) => segment,
+            None => {
+                let segment = SegmentWriter::create(&self.dir, self.next_segment, self.next_seq)?;
+                self.next_segment += 1;
+                segment
+            }
+        };
+        let written = segment.write(bytes);
+        self.segment = Some(segment);
+        match written {
+            Ok(()) => Ok(()),
+            Err(Failure::CutOff(error)) => Err(error),
+            Err(Failure::Unusable(error)) => {
+                self.close_segment();
+                Err(error)
+            }
+        }
+    }
+
+    fn finish(&mut self, group: Group, written: Result<(), StoreError>) {
+        let (inserts, waiting): (Vec<_>, Vec<_>) = group.prepared.into_iter().unzip();
+        let outcome = written.map_err(|error| {
+            metric::WAL_ERRORS.add(1, &[]);
+            with_source(&error)
+        });
+        if outcome.is_ok() {
+            self.next_seq += inserts.len() as u64;
+            self.head.insert(inserts);
+        }
+        for done in waiting {
+            let outcome = outcome.clone();
+            done.send(outcome.map_err(|reason| StoreError::WalWrite { reason }))
+                .ok();
+        }
+    }
+
+    fn freeze(&mut self) -> Frozen {
+        let has_records = self.segment.as_ref().is_some_and(|one| !one.is_empty());
+        if has_records {
+            self.close_segment();
+        }
+        self.head.freeze(self.next_seq - 1)
+    }
+
+    fn close_segment(&mut self) {
+        if let Some(segment) = self.segment.take() {
+            self.segments
+                .close(segment.path().to_owned(), self.next_seq - 1);
+        }
+    }
+}
+
+fn with_source(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Takes what waits already, up to a freeze or the size of a group.
+fn collect(
+    first: Command,
+    commands: &mut mpsc::Receiver<Command>,
+) -> (Vec<Append>, Option<oneshot::Sender<Frozen>>) {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    let mut next = Some(first);
+    while let Some(command) = next {
+        match command {
+            Command::Freeze(reply) => return (group, Some(reply)),
+            Command::Append(append) => {
+                bytes += append.payloads.iter().map(Payload::len).sum::<usize>();
+                group.push(*append);
+            }
+        }
+        if bytes >= MAX_GROUP_BYTES {
+            break;
+        }
+        next = commands.try_recv().ok();
+    }
+    (group, None)
+}
