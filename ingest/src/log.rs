@@ -1,0 +1,92 @@
+//! OTLP log records to rows, and the events among them that tell of changes.
+
+use std::sync::Arc;
+
+use demarc_proto::{
+    Attributes, EntityId, Nanos, SpanId, TenantId, TraceId, otlp::logs::v1 as otlp,
+};
+use demarc_store::{ChangeRow, LogRow};
+
+use crate::{
+    IngestConfig,
+    attribute::{attributes, cut, text},
+    receipt::Refusal,
+    resource::service_name,
+    template::template_id,
+    trace::time,
+};
+
+/// What the records of one scope share.
+pub(crate) struct LogContext<'a> {
+    pub(crate) config: &'a IngestConfig,
+    pub(crate) now: Nanos,
+    pub(crate) latest: Nanos,
+    pub(crate) resource: &'a Arc<Attributes>,
+    pub(crate) scope: &'a str,
+}
+
+/// Checks one record and takes it over. A record without a time gets the time it was observed, else now.
+pub(crate) fn record(record: otlp::LogRecord, context: &LogContext<'_>) -> Result<LogRow, Refusal> {
+    let observed = match record.observed_time_unix_nano {
+        0 => context.now,
+        at => time("observed_time_unix_nano", at, context.latest)?,
+    };
+    let at = match record.time_unix_nano {
+        0 => observed,
+        at => time("time_unix_nano", at, context.latest)?,
+    };
+    let body = cut(text(record.body), context.config.max_value_bytes);
+    let attributes = attributes(record.attributes, context.config)?;
+    // Before `event_name` was a field, the event's name was an attribute.
+    let event_name = match record.event_name.as_str() {
+        "" => attributes.str("event.name").unwrap_or_default().to_owned(),
+        name => name.to_owned(),
+    };
+    Ok(LogRow {
+        time: at,
+        observed_time: observed,
+        severity_number: record.severity_number,
+        severity_text: record.severity_text,
+        template_id: template_id(&body),
+        body,
+        event_name,
+        trace_id: TraceId::from_bytes(&record.trace_id),
+        span_id: SpanId::from_bytes(&record.span_id),
+        service: service_name(context.resource).to_owned(),
+        scope: context.scope.to_owned(),
+        resource: Arc::clone(context.resource),
+        attributes,
+    })
+}
+
+/// The change that an event tells of; `None` for any other record.
+///
+/// The changed service is named by the event's own attributes, else by the resource.
+pub(crate) fn change(tenant: &TenantId, row: &LogRow) -> Option<ChangeRow> {
+    let kind = match row.event_name.as_str() {
+        "deployment" => "deployment",
+        "config.change" => "config",
+        "scaling" => "scaling",
+        "migration" => "migration",
+        _ => return None,
+    };
+    let of_event = row.attributes.str("service.name").map(|_| &row.attributes);
+    let named = of_event.unwrap_or(&row.resource);
+    let service = named.str("service.name")?;
+    let entity = match named.str("service.namespace") {
+        Some(namespace) => format!("service:{tenant}/{namespace}/{service}"),
+        None => format!("service:{tenant}/{service}"),
+    };
+    Some(ChangeRow {
+        time: row.time,
+        kind: kind.to_owned(),
+        entity: Some(EntityId(entity)),
+        who: row
+            .attributes
+            .str("user.name")
+            .unwrap_or_default()
+            .to_owned(),
+        what: row.body.clone(),
+        attributes: row.attributes.clone(),
+    })
+}
