@@ -6,15 +6,13 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Instant};
 
-use arrow::array::RecordBatch;
-use demarc_proto::TenantId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     StoreError, Table,
     data_file::{self, Place},
     delta::{Files, TableLog},
-    head::Head,
+    head::{Head, TenantRows},
     metric,
     wal::{Command, Segments},
 };
@@ -38,8 +36,6 @@ pub(crate) struct Doubtful {
     seq: u64,
     files: Files,
 }
-
-type TenantRows = Vec<(TenantId, Arc<Vec<RecordBatch>>)>;
 
 impl Flusher {
     /// Flushes all tables. Those that fail do not keep the others from it; the first error is returned.

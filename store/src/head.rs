@@ -27,13 +27,16 @@ pub(crate) struct Insert {
     pub(crate) series: Vec<NewSeries>,
 }
 
+/// One table's rows by tenant.
+pub(crate) type TenantRows = Vec<(TenantId, Arc<Vec<RecordBatch>>)>;
+
 /// The rows that a flush has to write.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     /// The last sequence number among them, and among all rows before them.
     pub(crate) seq: u64,
     /// Rows by table and tenant; tables and tenants without rows are left out.
-    pub(crate) tables: BTreeMap<Table, Vec<(TenantId, Arc<Vec<RecordBatch>>)>>,
+    pub(crate) tables: BTreeMap<Table, TenantRows>,
 }
 
 /// All tenants' rows and files.
@@ -122,7 +125,7 @@ impl Head {
         let mut inner = self.inner.write();
         inner.active_rows = 0;
         inner.active_bytes = 0;
-        let mut tables: BTreeMap<Table, Vec<_>> = BTreeMap::new();
+        let mut tables: BTreeMap<Table, TenantRows> = BTreeMap::new();
         for (id, tenant) in &mut inner.tenants {
             for table in Table::ALL {
                 let head = &mut tenant.tables[table.index()];

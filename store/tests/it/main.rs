@@ -1,0 +1,17 @@
+//! Tests of the store through its public face, on real directories.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test panics to fail, and tells its parent process on stdout what it did"
+)]
+
+mod append;
+mod crash;
+mod damage;
+mod delta_reader;
+mod fixture;
+mod full_disk;
+mod round_trip;
+mod snapshot;
