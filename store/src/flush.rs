@@ -4,7 +4,12 @@
 //! write-ahead log; the head swaps the frozen rows for the files. A table whose step fails keeps its frozen rows, and the
 //! next flush writes them together with what has come since. The log's segments go once every table holds their rows.
 
-use std::{collections::BTreeMap, fs, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    sync::Arc,
+    time::Instant,
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,11 +31,13 @@ pub(crate) struct Flusher {
     pub(crate) segments: Segments,
     /// One log per table.
     pub(crate) logs: BTreeMap<Table, TableLog>,
-    /// Commits of which nobody knows yet whether they happened.
+    /// Commits of which it is not known (yet) whether they happened.
     pub(crate) doubtful: BTreeMap<Table, Doubtful>,
+    /// Keeps other processes out of the directory: released when the last flush is over.
+    pub(crate) _lock: File,
 }
 
-/// A commit that failed in a way that leaves open whether it happened.
+/// A commit that was begun and did not report success.
 #[derive(Debug)]
 pub(crate) struct Doubtful {
     seq: u64,
@@ -71,28 +78,28 @@ impl Flusher {
         let dir = log.dir().to_owned();
         let written = tokio::task::spawn_blocking(move || write_files(table, &dir, &rows)).await;
         let files = written.map_err(StoreError::task)??;
-        match log.commit(&files, seq).await {
-            Ok(()) => {
-                self.head.publish(table, files);
-                Ok(())
-            }
-            Err(error) => {
-                self.doubtful.insert(table, Doubtful { seq, files });
-                Err(error)
-            }
-        }
+        // Noted before it begins, so that even a panic within leaves no commit forgotten.
+        let doubtful = self
+            .doubtful
+            .entry(table)
+            .insert_entry(Doubtful { seq, files });
+        log.commit(&doubtful.get().files, seq).await?;
+        self.head.publish(table, doubtful.remove().files);
+        Ok(())
     }
 
     async fn resolve_doubts(&mut self) -> Result<(), StoreError> {
-        while let Some((table, doubtful)) = self.doubtful.pop_first() {
-            let log = self.logs.get_mut(&table).expect("every table has a log");
-            match log.reload().await {
-                Ok(_) if log.seq() >= doubtful.seq => self.head.publish(table, doubtful.files),
-                Ok(_) => remove_files(&doubtful.files),
-                Err(error) => {
-                    self.doubtful.insert(table, doubtful);
-                    return Err(error);
-                }
+        while let Some(doubtful) = self.doubtful.first_entry() {
+            let log = self
+                .logs
+                .get_mut(doubtful.key())
+                .expect("every table has a log");
+            log.reload().await?;
+            let (table, doubtful) = doubtful.remove_entry();
+            if log.seq() >= doubtful.seq {
+                self.head.publish(table, doubtful.files);
+            } else {
+                remove_files(&doubtful.files);
             }
         }
         Ok(())

@@ -11,10 +11,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
 use demarc_proto::TenantId;
-use opentelemetry::KeyValue;
 use parking_lot::RwLock;
 
-use crate::{DataFile, Snapshot, StoreConfig, Table, index::SeriesIndex, metric, rows::NewSeries};
+use crate::{DataFile, Snapshot, StoreConfig, Table, index::SeriesIndex, rows::NewSeries};
 
 /// The rows of one append, ready for the head.
 #[derive(Debug)]
@@ -94,10 +93,6 @@ impl Head {
             for (table, batch) in insert.batches {
                 rows += batch.num_rows();
                 bytes += batch.get_array_memory_size();
-                metric::ROWS.add(
-                    batch.num_rows() as u64,
-                    &[KeyValue::new("table", table.name())],
-                );
                 Arc::make_mut(&mut tenant.tables[table.index()].active).push(batch);
             }
             inner.active_rows += rows;

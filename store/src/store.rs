@@ -2,7 +2,7 @@
 
 mod open;
 
-use std::{fs::File, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use demarc_proto::{Clock, TenantId};
 use parking_lot::Mutex;
@@ -31,11 +31,9 @@ pub struct Store {
     /// `None` once closed.
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    flusher: AsyncMutex<Flusher>,
+    flusher: Arc<AsyncMutex<Flusher>>,
     full: Arc<Notify>,
     flush_task: Mutex<Option<AbortHandle>>,
-    /// Keeps other processes out; released when dropped, which is after all else.
-    _lock: File,
 }
 
 impl Store {
@@ -123,9 +121,11 @@ impl Store {
         flushed
     }
 
+    /// Flushes in a task of its own: a caller that gives up must not leave a commit half noted.
     async fn flush_by(&self, commands: &mpsc::Sender<Command>) -> Result<(), StoreError> {
-        let mut flusher = self.flusher.lock().await;
-        let flushed = flusher.flush(commands).await;
+        let (flusher, commands) = (self.flusher.clone(), commands.clone());
+        let task = tokio::spawn(async move { flusher.lock().await.flush(&commands).await });
+        let flushed = task.await.map_err(StoreError::task).flatten();
         if flushed.is_err() {
             metric::FLUSH_ERRORS.add(1, &[]);
         }
@@ -139,8 +139,13 @@ impl Drop for Store {
         if let Some(task) = self.flush_task.get_mut().take() {
             task.abort();
         }
-        self.commands.get_mut().take();
-        if let Some(writer) = self.writer.get_mut().take() {
+        // Told explicitly: a flush whose caller gave up may still hold a sender. The queue has room, for appends hold a
+        // reference to the store.
+        let stopped = match self.commands.get_mut().take() {
+            Some(commands) => commands.try_send(Command::Stop).is_ok(),
+            None => true,
+        };
+        if let (true, Some(writer)) = (stopped, self.writer.get_mut().take()) {
             // It has said why when it panicked, and there is nobody to tell.
             writer.join().ok();
         }

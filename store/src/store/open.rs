@@ -67,16 +67,16 @@ pub(super) async fn open(
         segments: recovered.segments,
         logs,
         doubtful: BTreeMap::new(),
+        _lock: lock,
     };
     Ok(Store {
         config,
         head,
         commands: Mutex::new(Some(commands)),
         writer: Mutex::new(Some(thread)),
-        flusher: AsyncMutex::new(flusher),
+        flusher: Arc::new(AsyncMutex::new(flusher)),
         full,
         flush_task: Mutex::new(None),
-        _lock: lock,
     })
 }
 

@@ -6,6 +6,7 @@
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use demarc_proto::{SeriesId, TenantId};
+use opentelemetry::KeyValue;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Append(Box<Append>),
     /// Freeze the head and begin a new segment, so that the frozen rows are those of the closed segments.
     Freeze(oneshot::Sender<Frozen>),
+    /// End, whoever may still send.
+    Stop,
 }
 
 /// The writer's state.
@@ -79,15 +82,16 @@ struct Group {
 }
 
 impl Writer {
-    /// Works until all senders of commands are gone.
+    /// Works until it is told to stop or all senders of commands are gone.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         while let Some(first) = commands.blocking_recv() {
-            let (group, freeze) = collect(first, &mut commands);
-            self.commit(group);
-            if let Some(reply) = freeze {
-                let frozen = self.freeze();
-                // The flush that asked may have been cancelled; what is frozen stays for the next.
-                reply.send(frozen).ok();
+            let (appends, last) = collect(first, &mut commands);
+            self.commit(appends);
+            match last {
+                Some(Command::Stop) => return,
+                // The flush that asked may be gone; what is frozen stays for the next.
+                Some(Command::Freeze(reply)) => drop(reply.send(self.freeze())),
+                Some(Command::Append(_)) | None => {}
             }
             self.head.coalesce();
             if self.head.is_full() {
@@ -179,24 +183,27 @@ impl Writer {
         if is_full {
             self.close_segment();
         }
-        let mut segment = match self.segment.take() {
+        let segment = match &mut self.segment {
             Some(segment) => segment,
-            None => {
-                let segment = SegmentWriter::create(&self.dir, self.next_segment, self.next_seq)?;
-                self.next_segment += 1;
-                segment
-            }
+            None => self.new_segment()?,
         };
-        let written = segment.write(bytes);
-        self.segment = Some(segment);
-        match written {
+        match segment.write(bytes) {
             Ok(()) => Ok(()),
             Err(Failure::CutOff(error)) => Err(error),
             Err(Failure::Unusable(error)) => {
                 self.close_segment();
+                // At once: only a next segment makes what is left of the group void. Where this fails as well, the next
+                // append tries again.
+                self.new_segment().ok();
                 Err(error)
             }
         }
+    }
+
+    fn new_segment(&mut self) -> Result<&mut SegmentWriter, StoreError> {
+        let segment = SegmentWriter::create(&self.dir, self.next_segment, self.next_seq)?;
+        self.next_segment += 1;
+        Ok(self.segment.insert(segment))
     }
 
     fn finish(&mut self, group: Group, written: Result<(), StoreError>) {
@@ -207,6 +214,7 @@ impl Writer {
         });
         if outcome.is_ok() {
             self.next_seq += inserts.len() as u64;
+            count_rows(&inserts);
             self.head.insert(inserts);
         }
         for done in waiting {
@@ -232,6 +240,13 @@ impl Writer {
     }
 }
 
+fn count_rows(inserts: &[Insert]) {
+    for (table, batch) in inserts.iter().flat_map(|insert| &insert.batches) {
+        let label = KeyValue::new("table", table.name());
+        metric::ROWS.add(batch.num_rows() as u64, &[label]);
+    }
+}
+
 fn with_source(error: &StoreError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
@@ -239,26 +254,24 @@ fn with_source(error: &StoreError) -> String {
     }
 }
 
-/// Takes what waits already, up to a freeze or the size of a group.
+/// Takes the appends that wait already, up to the size of a group or up to another command, which is returned as well.
 fn collect(
     first: Command,
     commands: &mut mpsc::Receiver<Command>,
-) -> (Vec<Append>, Option<oneshot::Sender<Frozen>>) {
-    let mut group = Vec::new();
+) -> (Vec<Append>, Option<Command>) {
+    let mut appends = Vec::new();
     let mut bytes = 0;
     let mut next = Some(first);
     while let Some(command) = next {
-        match command {
-            Command::Freeze(reply) => return (group, Some(reply)),
-            Command::Append(append) => {
-                bytes += append.payloads.iter().map(Payload::len).sum::<usize>();
-                group.push(*append);
-            }
-        }
+        let Command::Append(append) = command else {
+            return (appends, Some(command));
+        };
+        bytes += append.payloads.iter().map(Payload::len).sum::<usize>();
+        appends.push(*append);
         if bytes >= MAX_GROUP_BYTES {
             break;
         }
         next = commands.try_recv().ok();
     }
-    (group, None)
+    (appends, None)
 }

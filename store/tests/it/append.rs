@@ -5,6 +5,8 @@ use std::sync::Arc;
 use demarc_proto::{Matcher, Millis, TimeRange};
 use demarc_store::{Rows, Store, StoreConfig, StoreError, Table};
 
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
 use crate::fixture::{DAY_MS, gauge, nanos, open, open_with, row_count, tenant};
 
 const DAY: i64 = 86_400_000;
@@ -137,6 +139,57 @@ async fn files_are_sorted_and_know_their_times() {
     let times: &arrow::array::Int64Array = times.as_any().downcast_ref().unwrap();
     let times: Vec<i64> = times.values().iter().map(|time| time - DAY_MS).collect();
     assert_eq!(times, [1, 9, 5, 7]);
+}
+
+#[tokio::test]
+async fn files_carry_what_readers_skip_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let id = tenant("a");
+    store
+        .append(&id, crate::fixture::all_tables())
+        .await
+        .unwrap();
+    store.flush().await.unwrap();
+    let path = store.snapshot(&id).files(Table::Spans)[0].path.clone();
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let group = reader.metadata().row_group(0);
+    let trace_id = group.column(0);
+    assert!(trace_id.bloom_filter_offset().is_some());
+    assert!(trace_id.statistics().is_some());
+    assert!(trace_id.column_index_offset().is_some() && trace_id.offset_index_offset().is_some());
+    let sorting: Vec<i32> = group
+        .sorting_columns()
+        .unwrap()
+        .iter()
+        .map(|key| key.column_idx)
+        .collect();
+    assert_eq!(sorting, [0, 6]);
+}
+
+#[tokio::test]
+async fn a_flush_whose_caller_gives_up_is_finished_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let id = tenant("a");
+    for round in 0..20 {
+        store
+            .append(&id, metrics("up", &[(round, 1.0)]))
+            .await
+            .unwrap();
+        let mut flush = Box::pin(store.flush());
+        for _ in 0..round {
+            if futures::poll!(&mut flush).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let store = open(dir.path()).await;
+    assert_eq!(rows_in(&store, "a", Table::Samples).await, 20);
 }
 
 #[tokio::test]
