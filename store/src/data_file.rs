@@ -16,7 +16,7 @@ use arrow::{
 use demarc_proto::TenantId;
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::{DataFile, StoreError, Table, wal::sync_dir};
+use crate::{DataFile, StoreError, Table, day::Day, wal::sync_dir};
 
 /// What the names of our data files begin with; others in the same directories are none of our business.
 pub(crate) const NAME_PREFIX: &str = "demarc-";
@@ -37,8 +37,8 @@ pub(crate) struct Place<'a> {
     pub(crate) tenant: &'a TenantId,
 }
 
-/// Writes `batches` into files, on disk when this returns. Nobody reads them before they are committed; `written` names
-/// each file from the moment it may exist.
+/// Writes `batches` into files, on disk when this returns. Nobody reads them before they are committed. When one fails,
+/// `written` names those before it.
 pub(crate) fn write(
     place: Place<'_>,
     batches: &[RecordBatch],
@@ -47,7 +47,8 @@ pub(crate) fn write(
     for group in groups(batches) {
         let rows = concat_batches(&place.table.schema(), group)?;
         for (day, rows) in partition::by_day(place.table, &rows)? {
-            write_one(place, day.date(), &rows, written)?;
+            let file = write_one(place, day, &rows)?;
+            written.push((place.tenant.clone(), file));
         }
     }
     Ok(())
@@ -80,39 +81,32 @@ fn groups(batches: &[RecordBatch]) -> Vec<&[RecordBatch]> {
     groups
 }
 
-fn write_one(
-    place: Place<'_>,
-    date: String,
-    rows: &RecordBatch,
-    written: &mut Vec<(TenantId, DataFile)>,
-) -> Result<(), StoreError> {
+fn write_one(place: Place<'_>, day: Day, rows: &RecordBatch) -> Result<DataFile, StoreError> {
     let rows = sorted(place.table, rows)?;
+    let date = day.date();
     let dir = partition_dir(place, &date);
     fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
     let path = dir.join(format!("{NAME_PREFIX}{}.parquet", uuid::Uuid::now_v7()));
-    let times = rows
-        .column_by_name(place.table.time_column())
-        .and_then(|column| column.as_primitive_opt::<Int64Type>());
-    written.push((
-        place.tenant.clone(),
-        DataFile {
-            path: path.clone(),
-            size_bytes: 0,
-            rows: rows.num_rows() as u64,
-            date,
-            min_time: times.and_then(min),
-            max_time: times.and_then(max),
-        },
-    ));
-    let size_bytes = write_parquet(place.table, &path, &rows)?;
-    if let Some((_, file)) = written.last_mut() {
-        file.size_bytes = size_bytes;
-    }
+    let written = write_parquet(place.table, &path, &rows).inspect_err(|_| {
+        // What cannot be deleted now goes at the next start.
+        fs::remove_file(&path).ok();
+    });
+    let size_bytes = written?;
     // The file's entry, and those of directories that may be new.
     for dir in dir.ancestors().take(3) {
         sync_dir(dir)?;
     }
-    Ok(())
+    let times = rows
+        .column_by_name(place.table.time_column())
+        .and_then(|column| column.as_primitive_opt::<Int64Type>());
+    Ok(DataFile {
+        path,
+        size_bytes,
+        rows: rows.num_rows() as u64,
+        date,
+        min_time: times.and_then(min),
+        max_time: times.and_then(max),
+    })
 }
 
 fn write_parquet(table: Table, path: &Path, rows: &RecordBatch) -> Result<u64, StoreError> {

@@ -26,7 +26,7 @@ use deltalake::{
 use demarc_proto::{Clock, TenantId};
 use futures::TryStreamExt;
 
-use crate::{DataFile, StoreError, Table, wal::sync_dir};
+use crate::{DataFile, StoreError, Table, data_file::Place, wal::sync_dir};
 
 /// The partition columns of every table.
 const PARTITIONS: [&str; 2] = ["tenant", "date"];
@@ -155,10 +155,15 @@ impl TableLog {
     }
 
     fn commit_data(&self, files: &Files, seq: u64) -> Result<CommitData, StoreError> {
-        let now = self.clock.now().to_millis().0;
-        let adds = files
-            .iter()
-            .map(|(tenant, file)| action::add(self.table, &self.dir, tenant, file, now));
+        let now = self.clock.now().to_millis();
+        let adds = files.iter().map(|(tenant, file)| {
+            let place = Place {
+                table: self.table,
+                dir: &self.dir,
+                tenant,
+            };
+            action::add(place, file, now)
+        });
         let actions: Vec<Action> = adds.collect::<Result<_, _>>()?;
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,
@@ -166,7 +171,7 @@ impl TableLog {
             predicate: None,
         };
         let seq = i64::try_from(seq).expect("sequence numbers stay far below 2^63");
-        let position = Transaction::new_with_last_update(APP_ID, seq, Some(now));
+        let position = Transaction::new_with_last_update(APP_ID, seq, Some(now.0));
         Ok(CommitData::new(
             actions,
             operation,

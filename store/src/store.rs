@@ -17,7 +17,7 @@ use crate::{
     head::Head,
     metric,
     rows::encode,
-    wal::{Append, Command, Payload},
+    wal::{Append, Command, Content, Payload},
 };
 
 /// First pause after a failed flush; it doubles up to the flush interval.
@@ -68,12 +68,12 @@ impl Store {
             .map(|(table, batch)| Payload::new(*table, batch))
             .collect();
         let (done, outcome) = oneshot::channel();
-        let append = Append {
+        let content = Content {
             tenant: tenant.clone(),
             rows,
             payloads: payloads?,
-            done,
         };
+        let append = Append { content, done };
         let sent = commands.send(Command::Append(Box::new(append))).await;
         sent.map_err(|_| StoreError::Closed)?;
         outcome.await.map_err(|_| StoreError::Closed)?

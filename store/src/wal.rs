@@ -26,4 +26,4 @@ mod writer;
 pub(crate) use body::{Body, Payload};
 pub(crate) use recovery::{Recovered, recover};
 pub(crate) use segment::{Segments, sync_dir};
-pub(crate) use writer::{Append, Command, Writer};
+pub(crate) use writer::{Append, Command, Content, Writer};

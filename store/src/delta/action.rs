@@ -3,10 +3,13 @@
 use std::{collections::HashMap, path::Path};
 
 use deltalake::kernel::{Action, Add, DataType, LogicalFileView, StructField};
-use demarc_proto::TenantId;
+use demarc_proto::{Millis, TenantId};
 use serde_json::{Value, json};
 
-use crate::{DataFile, StoreError, Table, data_file::NAME_PREFIX};
+use crate::{
+    DataFile, StoreError, Table,
+    data_file::{NAME_PREFIX, Place},
+};
 
 /// The partition columns as Delta types.
 pub(super) fn partition_columns() -> [StructField; 2] {
@@ -22,14 +25,9 @@ pub(super) fn is_ours(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with(NAME_PREFIX) && name.ends_with(".parquet"))
 }
 
-/// The action that adds `file`, which lies below `dir`.
-pub(super) fn add(
-    table: Table,
-    dir: &Path,
-    tenant: &TenantId,
-    file: &DataFile,
-    now_ms: i64,
-) -> Result<Action, StoreError> {
+/// The action that adds `file`, written at `place`.
+pub(super) fn add(place: Place<'_>, file: &DataFile, now: Millis) -> Result<Action, StoreError> {
+    let Place { table, dir, tenant } = place;
     let relative = file.path.strip_prefix(dir).ok().and_then(Path::to_str);
     let path = relative.ok_or_else(|| bad(table, "a data file lies outside its table"))?;
     let size = i64::try_from(file.size_bytes).map_err(|_| bad(table, "a file is too large"))?;
@@ -40,7 +38,7 @@ pub(super) fn add(
             ("date".to_owned(), Some(file.date.clone())),
         ]),
         size,
-        modification_time: now_ms,
+        modification_time: now.0,
         data_change: true,
         stats: Some(stats(table, file)),
         ..Add::default()

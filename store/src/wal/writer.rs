@@ -28,14 +28,21 @@ const MAX_GROUP_BYTES: usize = 8 << 20;
 /// Rows that wait for the log.
 #[derive(Debug)]
 pub(crate) struct Append {
+    /// What is to be written.
+    pub(crate) content: Content,
+    /// Told once the rows are on disk and in the head, or why they are not.
+    pub(crate) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The rows of one append, for the log and for the head.
+#[derive(Debug)]
+pub(crate) struct Content {
     /// Whose rows.
     pub(crate) tenant: TenantId,
     /// The rows as columns.
     pub(crate) rows: Encoded,
     /// The same as bytes.
     pub(crate) payloads: Vec<Payload>,
-    /// Told once the rows are on disk and in the head, or why they are not.
-    pub(crate) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// What the writer is asked to do.
@@ -103,14 +110,7 @@ impl Writer {
     fn commit(&mut self, appends: Vec<Append>) {
         let mut group = Group::default();
         for append in appends {
-            let seq = self.next_seq + group.prepared.len() as u64;
-            match self.prepare(
-                seq,
-                append.tenant,
-                append.rows,
-                &append.payloads,
-                &mut group,
-            ) {
+            match self.prepare(append.content, &mut group) {
                 Ok(insert) => group.prepared.push((insert, append.done)),
                 // A sender that gave up waiting does not need to know.
                 Err(error) => drop(append.done.send(Err(error))),
@@ -123,14 +123,13 @@ impl Writer {
     }
 
     /// Adds the series that are still unknown to the rows, and their record to the group.
-    fn prepare(
-        &self,
-        seq: u64,
-        tenant: TenantId,
-        mut rows: Encoded,
-        payloads: &[Payload],
-        group: &mut Group,
-    ) -> Result<Insert, StoreError> {
+    fn prepare(&self, content: Content, group: &mut Group) -> Result<Insert, StoreError> {
+        let Content {
+            tenant,
+            mut rows,
+            payloads,
+        } = content;
+        let seq = self.next_seq + group.prepared.len() as u64;
         let series = self.unknown_series(&tenant, rows.series, &group.announced);
         let mut series_payload = None;
         if !series.is_empty() {
@@ -138,7 +137,7 @@ impl Writer {
             series_payload = Some(Payload::new(Table::Series, &batch)?);
             rows.batches.push((Table::Series, batch));
         }
-        let payloads: Vec<&Payload> = series_payload.iter().chain(payloads).collect();
+        let payloads: Vec<&Payload> = series_payload.iter().chain(&payloads).collect();
         let body = body::encode(&tenant, &payloads)?;
         push_record(&mut group.bytes, seq, &body, record_len(body.len())?);
         // Only now: an append that failed above leaves its series to the next one.
@@ -266,7 +265,12 @@ fn collect(
         let Command::Append(append) = command else {
             return (appends, Some(command));
         };
-        bytes += append.payloads.iter().map(Payload::len).sum::<usize>();
+        bytes += append
+            .content
+            .payloads
+            .iter()
+            .map(Payload::len)
+            .sum::<usize>();
         appends.push(*append);
         if bytes >= MAX_GROUP_BYTES {
             break;
