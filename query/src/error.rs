@@ -1,0 +1,67 @@
+//! Why a query has no answer.
+
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The text is no query.
+    #[error("parse query: {0}")]
+    Parse(String),
+    /// A parameter cannot be right.
+    #[error("{0}")]
+    Parameter(String),
+    /// The language has it, this engine does not.
+    #[error("{what} is not supported yet")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+    },
+    /// The query is valid, its data does not allow an answer.
+    #[error("{0}")]
+    Evaluation(String),
+    /// The query costs more than it may.
+    #[error("the query would load more than {limit} {what}; narrow its range or its selectors")]
+    Limit {
+        /// What it would load.
+        what: &'static str,
+        /// How many it may.
+        limit: usize,
+    },
+    /// The query ran longer than it may.
+    #[error("the query ran longer than {0:?}")]
+    Timeout(Duration),
+    /// DataFusion could not plan or run it.
+    #[error("run query")]
+    Execution(#[from] DataFusionError),
+    /// The store could not read.
+    #[error("read store")]
+    Store(#[from] demarc_store::StoreError),
+}
+
+impl QueryError {
+    /// The `errorType` of the Prometheus HTTP API.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Parse(_) | Self::Parameter(_) | Self::Unsupported { .. } => "bad_data",
+            Self::Timeout(_) => "timeout",
+            Self::Execution(error) if is_callers_fault(error) => "bad_data",
+            _ => "execution",
+        }
+    }
+}
+
+/// Whether the query's text is at fault: its syntax, a column or table that is not there, a type that does not fit.
+fn is_callers_fault(error: &DataFusionError) -> bool {
+    let mut cause = error;
+    while let DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) = cause {
+        cause = inner;
+    }
+    matches!(
+        cause,
+        DataFusionError::SQL(..) | DataFusionError::Plan(_) | DataFusionError::SchemaError(..)
+    )
+}

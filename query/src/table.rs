@@ -1,0 +1,214 @@
+//! A snapshot's table as a DataFusion table: the rows of its files and of the head, and no way to write.
+
+use std::{path::Path, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::Session,
+    common::{DFSchema, ScalarValue},
+    datasource::{
+        TableProvider, TableType,
+        listing::PartitionedFile,
+        memory::MemorySourceConfig,
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource},
+        source::DataSourceExec,
+    },
+    error::{DataFusionError, Result},
+    execution::object_store::ObjectStoreUrl,
+    logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, utils::conjunction},
+    physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
+};
+use demarc_store::{DataFile, Snapshot, Table};
+
+/// One table of one tenant's snapshot.
+#[derive(Debug)]
+pub(crate) struct SnapshotTable {
+    snapshot: Snapshot,
+    table: Table,
+    schema: SchemaRef,
+}
+
+impl SnapshotTable {
+    pub(crate) fn new(snapshot: &Snapshot, table: Table) -> Self {
+        Self {
+            snapshot: snapshot.clone(),
+            table,
+            schema: table.schema(),
+        }
+    }
+
+    /// Files that can hold rows within the time bounds of `filters`.
+    fn files(&self, filters: &[Expr]) -> Vec<DataFile> {
+        let bounds = Bounds::of(time_column(self.table), filters);
+        let mut files = self.snapshot.files(self.table);
+        files.retain(|file| bounds.overlap(file.min_time, file.max_time));
+        files
+    }
+
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let files = self.files(filters);
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let mut source = ParquetSource::new(Arc::clone(&self.schema));
+        if let Some(filter) = conjunction(filters.to_vec()) {
+            let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+            source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
+        }
+        let group: Vec<PartitionedFile> = files.iter().map(partitioned).collect::<Result<_>>()?;
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_group(FileGroup::new(group))
+                .with_projection_indices(projection.cloned())?
+                .build();
+        Ok(Some(DataSourceExec::from_data_source(config)))
+    }
+
+    fn scan_head(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let batches = self.snapshot.head(self.table);
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let schema = Arc::clone(&self.schema);
+        let source = MemorySourceConfig::try_new_exec(&[batches], schema, projection.cloned())?;
+        Ok(Some(source))
+    }
+}
+
+fn partitioned(file: &DataFile) -> Result<PartitionedFile> {
+    let path: &Path = &file.path;
+    let path = object_store::path::Path::from_filesystem_path(path)
+        .map_err(|error| DataFusionError::External(Box::new(error)))?;
+    Ok(PartitionedFile::new(path.to_string(), file.size_bytes))
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.scan_files(state, projection, filters)?;
+        let head = self.scan_head(projection)?;
+        match (files, head) {
+            (Some(files), Some(head)) => UnionExec::try_new(vec![files, head]),
+            (Some(one), None) | (None, Some(one)) => Ok(one),
+            (None, None) => {
+                let schema = match projection {
+                    Some(columns) => Arc::new(self.schema.project(columns)?),
+                    None => Arc::clone(&self.schema),
+                };
+                Ok(Arc::new(EmptyExec::new(schema)))
+            }
+        }
+    }
+
+    /// Filters prune files and pages; DataFusion applies them to the rows.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+}
+
+/// The column whose least and greatest values a file's entry holds.
+fn time_column(table: Table) -> &'static str {
+    match table {
+        Table::Series => "first_seen",
+        Table::Spans => "start_time",
+        Table::Entities | Table::Relations => "valid_from",
+        Table::Samples | Table::Histograms | Table::Exemplars | Table::Logs | Table::Changes => {
+            "time"
+        }
+    }
+}
+
+/// What filters say of a column of whole numbers: a closed interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    min: i64,
+    max: i64,
+}
+
+impl Bounds {
+    fn of(column: &str, filters: &[Expr]) -> Self {
+        let mut bounds = Self {
+            min: i64::MIN,
+            max: i64::MAX,
+        };
+        for filter in filters {
+            bounds.narrow(column, filter);
+        }
+        bounds
+    }
+
+    fn narrow(&mut self, column: &str, filter: &Expr) {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else {
+            return;
+        };
+        if *op == Operator::And {
+            self.narrow(column, left);
+            self.narrow(column, right);
+            return;
+        }
+        let (Expr::Column(name), Expr::Literal(ScalarValue::Int64(Some(value)), _)) =
+            (left.as_ref(), right.as_ref())
+        else {
+            return;
+        };
+        if name.name != column {
+            return;
+        }
+        match op {
+            Operator::Gt | Operator::GtEq => self.min = self.min.max(*value),
+            Operator::Lt | Operator::LtEq => self.max = self.max.min(*value),
+            Operator::Eq => {
+                self.min = self.min.max(*value);
+                self.max = self.max.min(*value);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the interval touches `[min, max]`; an unknown end is open.
+    fn overlap(self, min: Option<i64>, max: Option<i64>) -> bool {
+        min.is_none_or(|min| min <= self.max) && max.is_none_or(|max| max >= self.min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    #[test]
+    fn bounds_come_from_conjunctions_of_comparisons() {
+        let filter = col("time")
+            .gt_eq(lit(5_i64))
+            .and(col("time").lt(lit(9_i64)));
+        let bounds = Bounds::of("time", &[filter]);
+        assert_eq!(bounds, Bounds { min: 5, max: 9 });
+        assert!(bounds.overlap(Some(0), Some(5)));
+        assert!(!bounds.overlap(Some(10), Some(12)));
+        assert!(bounds.overlap(None, None));
+    }
+}
