@@ -19,7 +19,11 @@ fn traces(criterion: &mut Criterion) {
     group.bench_function("otlp spans, one sender", |bencher| {
         bencher.iter_batched(
             || spans(SPANS_A_REQUEST, now_ns()),
-            |request| runtime.block_on(bed.ingest.traces(&bed.tenant, request)).expect("accepted"),
+            |request| {
+                runtime
+                    .block_on(bed.ingest.traces(&bed.tenant, request))
+                    .expect("accepted")
+            },
             BatchSize::SmallInput,
         );
     });
@@ -27,7 +31,11 @@ fn traces(criterion: &mut Criterion) {
     group.bench_function("otlp gauge points, one sender", |bencher| {
         bencher.iter_batched(
             || gauges(SERIES, now_ns()),
-            |request| runtime.block_on(bed.ingest.metrics(&bed.tenant, request)).expect("accepted"),
+            |request| {
+                runtime
+                    .block_on(bed.ingest.metrics(&bed.tenant, request))
+                    .expect("accepted")
+            },
             BatchSize::SmallInput,
         );
     });

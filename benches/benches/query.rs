@@ -15,7 +15,10 @@ async fn fill(bed: &Bed) -> u64 {
     let end = SystemClock.now().0.unsigned_abs();
     for scrape in (0..SCRAPES).rev() {
         let request = gauges(SERIES, end - scrape * INTERVAL_NS);
-        bed.ingest.metrics(&bed.tenant, request).await.expect("accepted");
+        bed.ingest
+            .metrics(&bed.tenant, request)
+            .await
+            .expect("accepted");
     }
     end
 }
@@ -31,10 +34,15 @@ fn queries(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("query over {place}"));
         group.sample_size(20);
         let at = Millis((end / 1_000_000) as i64);
-        for query in ["bench_queue_length{queue=\"q7\"}", "sum by (shard) (bench_queue_length)"] {
+        for query in [
+            "bench_queue_length{queue=\"q7\"}",
+            "sum by (shard) (bench_queue_length)",
+        ] {
             group.bench_function(format!("instant {query}"), |bencher| {
                 bencher.iter(|| {
-                    runtime.block_on(bed.engine.instant(&bed.tenant, query, at)).expect("answers")
+                    runtime
+                        .block_on(bed.engine.instant(&bed.tenant, query, at))
+                        .expect("answers")
                 });
             });
         }
@@ -46,7 +54,9 @@ fn queries(criterion: &mut Criterion) {
         group.bench_function("range sum by (shard), 1 h at 15 s", |bencher| {
             let query = "sum by (shard) (avg_over_time(bench_queue_length[1m]))";
             bencher.iter(|| {
-                runtime.block_on(bed.engine.range(&bed.tenant, query, hour)).expect("answers")
+                runtime
+                    .block_on(bed.engine.range(&bed.tenant, query, hour))
+                    .expect("answers")
             });
         });
         group.finish();

@@ -35,11 +35,21 @@ impl Bed {
             .expect("an empty folder opens");
         let (observations, mut seen) = tokio::sync::mpsc::channel(1024);
         tokio::spawn(async move { while seen.recv().await.is_some() {} });
-        let ingest =
-            Ingest::new(Arc::clone(&store), IngestConfig::default(), clock, observations);
+        let ingest = Ingest::new(
+            Arc::clone(&store),
+            IngestConfig::default(),
+            clock,
+            observations,
+        );
         let engine = Engine::new(Arc::clone(&store), QueryConfig::default())
             .expect("the default configuration is valid");
-        Self { ingest, engine, store, tenant: TenantId::default(), folder }
+        Self {
+            ingest,
+            engine,
+            store,
+            tenant: TenantId::default(),
+            folder,
+        }
     }
 
     /// Where the store keeps its files.

@@ -13,11 +13,16 @@ use demarc_proto::otlp::{
 
 /// `count` server spans of one service, each a trace of its own, starting at `start_ns`, a millisecond apart.
 pub fn spans(count: u64, start_ns: u64) -> ExportTraceServiceRequest {
-    let spans = (0..count).map(|n| span(n, start_ns + n * 1_000_000)).collect();
+    let spans = (0..count)
+        .map(|n| span(n, start_ns + n * 1_000_000))
+        .collect();
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(resource()),
-            scope_spans: vec![ScopeSpans { spans, ..Default::default() }],
+            scope_spans: vec![ScopeSpans {
+                spans,
+                ..Default::default()
+            }],
             ..Default::default()
         }],
     }
@@ -35,7 +40,10 @@ pub fn gauges(series: u64, time_ns: u64) -> ExportMetricsServiceRequest {
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(resource()),
-            scope_metrics: vec![ScopeMetrics { metrics: vec![metric], ..Default::default() }],
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![metric],
+                ..Default::default()
+            }],
             ..Default::default()
         }],
     }
@@ -63,8 +71,13 @@ fn span(n: u64, start_ns: u64) -> Span {
 fn point(n: u64, time_ns: u64) -> NumberDataPoint {
     NumberDataPoint {
         time_unix_nano: time_ns,
-        attributes: vec![text("queue", &format!("q{n}")), text("shard", &format!("{}", n % 10))],
-        value: Some(number_data_point::Value::AsDouble(((n * 7919) % 1000) as f64)),
+        attributes: vec![
+            text("queue", &format!("q{n}")),
+            text("shard", &format!("{}", n % 10)),
+        ],
+        value: Some(number_data_point::Value::AsDouble(
+            ((n * 7919) % 1000) as f64,
+        )),
         ..Default::default()
     }
 }
@@ -83,7 +96,9 @@ fn resource() -> Resource {
 fn text(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
-        value: Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) }),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(value.to_owned())),
+        }),
         ..Default::default()
     }
 }

@@ -157,6 +157,10 @@ fn observation(call: &Call) -> Option<CallObservation> {
     Some(CallObservation {
         window,
         client: client.map(Side::call_side),
+        alias: match server {
+            Peer::Instrumented(_) => client.and_then(|side| side.peer.clone()),
+            _ => None,
+        },
         server,
         count: 1,
         errors: u64::from(first.failed),

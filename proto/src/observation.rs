@@ -31,6 +31,8 @@ pub struct CallObservation {
     pub client: Option<CallSide>,
     /// The called side.
     pub server: Peer,
+    /// The name by which the client's span calls an instrumented server: where calls go that the server never saw.
+    pub alias: Option<Peer>,
     /// Number of calls.
     pub count: u64,
     /// Those that failed, as seen by the client where it is known, else by the server.

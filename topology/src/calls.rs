@@ -20,7 +20,11 @@ pub(crate) fn calls(state: &mut State, seen: &CallObservation, config: &Topology
     let mut note = |side: &CallSide| {
         let service = service(&side.tenant, &side.resource)?;
         let operation = operation(&service, side);
-        let part = (operation.id.clone(), service.id.clone(), RelationKind::PartOf);
+        let part = (
+            operation.id.clone(),
+            service.id.clone(),
+            RelationKind::PartOf,
+        );
         let provenance = Provenance::SpanPair;
         state.relation(part, provenance, during, CallStats::default(), config);
         let id = service.id.clone();
@@ -33,7 +37,16 @@ pub(crate) fn calls(state: &mut State, seen: &CallObservation, config: &Topology
         _ => (None, Provenance::ClientSpan),
     };
     let Some(client) = &seen.client else { return };
-    let Some(from) = service(&client.tenant, &client.resource) else { return };
+    let Some(from) = service(&client.tenant, &client.resource) else {
+        return;
+    };
+    if let (Some(to), Some(alias)) = (&to, &seen.alias)
+        && let Some(alias) = virtual_peer(client, alias)
+    {
+        state
+            .aliases
+            .insert((from.id.clone(), alias.id), to.clone());
+    }
     let to = to.or_else(|| {
         let peer = virtual_peer(client, &seen.server)?;
         let id = peer.id.clone();
@@ -63,13 +76,21 @@ fn virtual_peer(client: &CallSide, peer: &Peer) -> Option<Sighting> {
     let tenant = &client.tenant;
     let (kind, name) = match peer {
         Peer::Instrumented(_) => return None,
-        Peer::Database { system, namespace, address } => {
-            let place = address.as_deref().or(namespace.as_deref()).unwrap_or("unknown");
+        Peer::Database {
+            system,
+            namespace,
+            address,
+        } => {
+            let place = address
+                .as_deref()
+                .or(namespace.as_deref())
+                .unwrap_or("unknown");
             (EntityKind::Database, format!("{system}/{place}"))
         }
-        Peer::Messaging { system, destination } => {
-            (EntityKind::Queue, format!("{system}/{destination}"))
-        }
+        Peer::Messaging {
+            system,
+            destination,
+        } => (EntityKind::Queue, format!("{system}/{destination}")),
         Peer::Remote { address } => (EntityKind::External, address.clone()),
     };
     Some(Sighting {

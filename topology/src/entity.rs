@@ -89,7 +89,10 @@ impl EntityKind {
 
     /// Whether two tenants may each have one of the same name: then the tenant is part of the id.
     pub fn is_tenants_own(self) -> bool {
-        !matches!(self, Self::Pod | Self::Container | Self::Node | Self::Host | Self::Link)
+        !matches!(
+            self,
+            Self::Pod | Self::Container | Self::Node | Self::Host | Self::Link
+        )
     }
 }
 

@@ -18,12 +18,24 @@ pub(crate) fn resource(state: &mut State, seen: &ResourceObservation, config: &T
     let ground = ground(seen);
     for pair in ground.windows(2) {
         let key = (pair[0].id.clone(), pair[1].id.clone(), RelationKind::RunsOn);
-        state.relation(key, Provenance::Resource, during, CallStats::default(), config);
+        state.relation(
+            key,
+            Provenance::Resource,
+            during,
+            CallStats::default(),
+            config,
+        );
     }
     if let Some((link, ends)) = link(seen) {
         for end in ends {
             let key = (link.id.clone(), end.id.clone(), RelationKind::Connects);
-            state.relation(key, Provenance::Resource, during, CallStats::default(), config);
+            state.relation(
+                key,
+                Provenance::Resource,
+                during,
+                CallStats::default(),
+                config,
+            );
             state.entity(end, during, config);
         }
         state.entity(link, during, config);
@@ -31,16 +43,38 @@ pub(crate) fn resource(state: &mut State, seen: &ResourceObservation, config: &T
         && let Some(service) = service(&seen.tenant, &seen.resource)
     {
         if let Some(instance) = instance(&seen.tenant, &seen.resource) {
-            let part = (instance.id.clone(), service.id.clone(), RelationKind::PartOf);
-            state.relation(part, Provenance::Resource, during, CallStats::default(), config);
+            let part = (
+                instance.id.clone(),
+                service.id.clone(),
+                RelationKind::PartOf,
+            );
+            state.relation(
+                part,
+                Provenance::Resource,
+                during,
+                CallStats::default(),
+                config,
+            );
             if let Some(below) = ground.first() {
                 let on = (instance.id.clone(), below.id.clone(), RelationKind::RunsOn);
-                state.relation(on, Provenance::Resource, during, CallStats::default(), config);
+                state.relation(
+                    on,
+                    Provenance::Resource,
+                    during,
+                    CallStats::default(),
+                    config,
+                );
             }
             state.entity(instance, during, config);
         } else if let Some(below) = ground.first() {
             let on = (service.id.clone(), below.id.clone(), RelationKind::RunsOn);
-            state.relation(on, Provenance::Resource, during, CallStats::default(), config);
+            state.relation(
+                on,
+                Provenance::Resource,
+                during,
+                CallStats::default(),
+                config,
+            );
         }
         state.entity(service, during, config);
     }
@@ -72,17 +106,34 @@ pub(crate) fn service(tenant: &TenantId, resource: &Attributes) -> Option<Sighti
     // The id does not depend on the kind: a service is the same one before and after it says that it is a database.
     let id = EntityId(format!("service:{tenant}/{}", qualified(resource, name)));
     let attributes = attributes(resource, |key| {
-        matches!(key, "service.name" | "service.namespace" | "service.version" | "db.system.name" | "messaging.system")
-            || key.starts_with("deployment.")
+        matches!(
+            key,
+            "service.name"
+                | "service.namespace"
+                | "service.version"
+                | "db.system.name"
+                | "messaging.system"
+        ) || key.starts_with("deployment.")
     });
-    Some(Sighting { id, kind, name: name.to_owned(), tenant: Some(tenant.clone()), attributes })
+    Some(Sighting {
+        id,
+        kind,
+        name: name.to_owned(),
+        tenant: Some(tenant.clone()),
+        attributes,
+    })
 }
 
 fn instance(tenant: &TenantId, resource: &Attributes) -> Option<Sighting> {
     let name = resource.str("service.name")?;
     let instance = resource.str("service.instance.id")?;
-    let id = EntityId(format!("instance:{tenant}/{}/{instance}", qualified(resource, name)));
-    let attributes = attributes(resource, |key| PROCESS.iter().any(|start| key.starts_with(start)));
+    let id = EntityId(format!(
+        "instance:{tenant}/{}/{instance}",
+        qualified(resource, name)
+    ));
+    let attributes = attributes(resource, |key| {
+        PROCESS.iter().any(|start| key.starts_with(start))
+    });
     Some(Sighting {
         id,
         kind: EntityKind::Instance,
@@ -144,7 +195,10 @@ fn link(seen: &ResourceObservation) -> Option<(Sighting, Vec<Sighting>)> {
         tenant: None,
         attributes: attributes(&seen.resource, |key| key.starts_with("network.link.")),
     };
-    let ends = ["network.link.source.host.name", "network.link.destination.host.name"];
+    let ends = [
+        "network.link.source.host.name",
+        "network.link.destination.host.name",
+    ];
     let host = |key: &&str| {
         let name = seen.resource.str(key)?.to_owned();
         Some(Sighting {

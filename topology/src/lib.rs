@@ -25,6 +25,6 @@ pub use entity::{Entity, EntityKind};
 pub use error::TopologyError;
 pub use graph::Graph;
 pub use layer::Layer;
-pub use owner::{LocalName, Party, PartyKind, Responsibility};
+pub use owner::{LocalName, OwnerMatch, OwnerRule, Party, PartyKind, Responsibility};
 pub use relation::{CallStats, Provenance, Relation, RelationKind};
 pub use topology::Topology;

@@ -17,6 +17,8 @@ const MAX_INTERVALS: usize = 64;
 pub(crate) struct State {
     pub(crate) entities: BTreeMap<EntityId, EntityHistory>,
     pub(crate) relations: BTreeMap<RelationKey, RelationHistory>,
+    /// Caller and the name that it calls by -> the instrumented entity that answers to it.
+    pub(crate) aliases: BTreeMap<(EntityId, EntityId), EntityId>,
 }
 
 /// One entity through time.
@@ -86,14 +88,19 @@ impl State {
         (first, last): (Nanos, Nanos),
         config: &TopologyConfig,
     ) {
-        let history = self.entities.entry(sighting.id).or_insert_with(|| EntityHistory {
-            kind: sighting.kind,
-            name: sighting.name,
-            tenant: sighting.tenant.clone(),
-            attributes: Attributes::default(),
-            attributes_at: Nanos(i64::MIN),
-            seen: Vec::new(),
-        });
+        let history = self
+            .entities
+            .entry(sighting.id)
+            .or_insert_with(|| EntityHistory {
+                kind: sighting.kind,
+                name: sighting.name,
+                tenant: sighting.tenant.clone(),
+                attributes: Attributes::default(),
+                attributes_at: Nanos(i64::MIN),
+                seen: Vec::new(),
+            });
+        // A service that also says what database it is, is that database.
+        history.kind = history.kind.max(sighting.kind);
         // Told of by two tenants, it is shared.
         if history.tenant != sighting.tenant {
             history.tenant = None;
@@ -108,6 +115,20 @@ impl State {
         widen(&mut history.seen, first, last, (), config.entity_gap());
     }
 
+    /// Takes all that is known as what the store has.
+    pub(crate) fn mark_persisted(&mut self) {
+        let entities = self
+            .entities
+            .values_mut()
+            .flat_map(|history| &mut history.seen);
+        entities.for_each(|interval| interval.is_persisted = true);
+        let relations = self
+            .relations
+            .values_mut()
+            .flat_map(|history| &mut history.seen);
+        relations.for_each(|interval| interval.is_persisted = true);
+    }
+
     /// Notes that a relation was seen during `[first, last]`.
     pub(crate) fn relation(
         &mut self,
@@ -120,7 +141,10 @@ impl State {
         let history = self
             .relations
             .entry(key)
-            .or_insert_with(|| RelationHistory { provenance, seen: Vec::new() });
+            .or_insert_with(|| RelationHistory {
+                provenance,
+                seen: Vec::new(),
+            });
         if provenance.confidence() > history.provenance.confidence() {
             history.provenance = provenance;
         }
@@ -129,9 +153,23 @@ impl State {
 }
 
 /// Adds `[first, last]` and joins what is no further apart than `gap`.
-fn widen<T: Summable>(seen: &mut Vec<Interval<T>>, first: Nanos, last: Nanos, sum: T, gap: Duration) {
+fn widen<T: Summable>(
+    seen: &mut Vec<Interval<T>>,
+    first: Nanos,
+    last: Nanos,
+    sum: T,
+    gap: Duration,
+) {
     let at = seen.partition_point(|interval| interval.first <= first);
-    seen.insert(at, Interval { first, last, sum, is_persisted: false });
+    seen.insert(
+        at,
+        Interval {
+            first,
+            last,
+            sum,
+            is_persisted: false,
+        },
+    );
     let mut joined: Vec<Interval<T>> = Vec::with_capacity(seen.len());
     for interval in seen.drain(..) {
         match joined.last_mut() {
@@ -150,7 +188,9 @@ fn widen<T: Summable>(seen: &mut Vec<Interval<T>>, first: Nanos, last: Nanos, su
 
 /// The interval that `at` falls into, or that ended less than `gap` before it.
 pub(crate) fn alive<T>(seen: &[Interval<T>], at: Nanos, gap: Duration) -> Option<&Interval<T>> {
-    seen.iter().rev().find(|interval| interval.first <= at && at <= interval.last.plus(gap))
+    seen.iter()
+        .rev()
+        .find(|interval| interval.first <= at && at <= interval.last.plus(gap))
 }
 
 #[cfg(test)]
