@@ -158,7 +158,7 @@ fn observation(call: &Call) -> Option<CallObservation> {
         window,
         client: client.map(Side::call_side),
         alias: match server {
-            Peer::Instrumented(_) => client.and_then(|side| side.peer.clone()),
+            Peer::Instrumented(_) => client.and_then(|side| side.peer.clone()).map(Box::new),
             _ => None,
         },
         server,

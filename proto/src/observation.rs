@@ -32,7 +32,7 @@ pub struct CallObservation {
     /// The called side.
     pub server: Peer,
     /// The name by which the client's span calls an instrumented server: where calls go that the server never saw.
-    pub alias: Option<Peer>,
+    pub alias: Option<Box<Peer>>,
     /// Number of calls.
     pub count: u64,
     /// Those that failed, as seen by the client where it is known, else by the server.

@@ -1,0 +1,252 @@
+//! One evaluation of one group for one tenant.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use demarc_proto::{Labels, METRIC_NAME, Nanos, TenantId};
+use demarc_query::{Engine, Value};
+use demarc_store::{MetricKind, MetricRows, Sample};
+
+use crate::{
+    AlertRule, AlertState, Condition, Group, RecordRule, Rule, RulesError, step, template,
+};
+
+/// The bits of the NaN that ends a series. Source: Prometheus `model/value`, `StaleNaN`.
+const STALE: u64 = 0x7ff0_0000_0000_0002;
+
+/// One active alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// Its labels with `alertname`.
+    pub labels: Labels,
+    /// Texts for people.
+    pub annotations: BTreeMap<String, String>,
+    /// What the query returned last.
+    pub value: f64,
+    /// Pending or firing.
+    pub state: AlertState,
+    /// The rule's query.
+    pub expr: String,
+}
+
+/// An alert began or ceased to fire.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertEvent {
+    /// The alert.
+    pub alert: Alert,
+    /// Which of the two.
+    pub transition: Transition,
+    /// When.
+    pub at: Nanos,
+}
+
+/// What an [`AlertEvent`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// It began to fire.
+    Firing,
+    /// It ceased to.
+    Resolved,
+}
+
+/// What is remembered of a group between evaluations.
+#[derive(Debug, Default)]
+pub(crate) struct GroupState {
+    pub(crate) evaluated_at: Option<Nanos>,
+    /// By rule and labels.
+    pub(crate) alerts: BTreeMap<(usize, Labels), Alert>,
+    /// Series that the last evaluation wrote: they end when the next does not.
+    written: BTreeSet<Labels>,
+}
+
+/// What one evaluation makes.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) rows: Vec<MetricRows>,
+    pub(crate) events: Vec<AlertEvent>,
+    pub(crate) failures: Vec<RulesError>,
+}
+
+/// Evaluates a group's rules in order.
+pub(crate) async fn evaluate(
+    engine: &Engine,
+    tenant: &TenantId,
+    group: &Group,
+    state: &mut GroupState,
+    now: Nanos,
+) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut series = BTreeMap::new();
+    for (at, rule) in group.rules.iter().enumerate() {
+        let expr = match rule {
+            Rule::Alert(rule) => &rule.expr,
+            Rule::Record(rule) => &rule.expr,
+        };
+        let result = query(engine, tenant, expr, now, group.limit).await;
+        match (rule, result) {
+            (Rule::Record(rule), Ok(vector)) => record(rule, vector, &mut series),
+            (Rule::Alert(rule), Ok(vector)) => {
+                let alerts = alerts(tenant, rule, vector, now);
+                advance(at, rule, alerts, state, now, &mut outcome);
+            }
+            (_, Err(failure)) => outcome.failures.push(failure),
+        }
+    }
+    for alert in state.alerts.values() {
+        let mut labels = alert.labels.clone();
+        labels.set(METRIC_NAME, "ALERTS_FOR_STATE");
+        series.insert(labels.clone(), alert.state.since().as_secs_f64());
+        labels.set(METRIC_NAME, "ALERTS");
+        labels.set("alertstate", alert.state.as_str());
+        series.insert(labels, 1.0);
+    }
+    let ended = state
+        .written
+        .iter()
+        .filter(|labels| !series.contains_key(*labels));
+    let ended = ended
+        .map(|labels| (labels.clone(), f64::from_bits(STALE)))
+        .collect::<Vec<_>>();
+    state.written = series.keys().cloned().collect();
+    state.evaluated_at = Some(now);
+    outcome.rows.extend(
+        series
+            .into_iter()
+            .chain(ended)
+            .map(|(labels, value)| MetricRows {
+                labels,
+                kind: MetricKind::Gauge,
+                samples: vec![Sample {
+                    time: now.to_millis(),
+                    value,
+                }],
+                ..MetricRows::default()
+            }),
+    );
+    outcome
+}
+
+async fn query(
+    engine: &Engine,
+    tenant: &TenantId,
+    expr: &str,
+    now: Nanos,
+    limit: usize,
+) -> Result<Vec<(Labels, f64)>, RulesError> {
+    let answer = engine.instant(tenant, expr, now.to_millis()).await?;
+    let vector = match answer.value {
+        Value::Vector(vector) => vector
+            .into_iter()
+            .map(|(labels, sample)| (labels, sample.value))
+            .collect(),
+        Value::Scalar(sample) => vec![(Labels::default(), sample.value)],
+        Value::Text(..) | Value::Matrix(_) => {
+            return Err(RulesError::File(format!(
+                "{expr:?} yields neither a vector nor a scalar"
+            )));
+        }
+    };
+    if limit > 0 && vector.len() > limit {
+        let got = vector.len();
+        return Err(RulesError::File(format!(
+            "{expr:?} yields {got} series, over the limit {limit}"
+        )));
+    }
+    Ok(vector)
+}
+
+fn record(rule: &RecordRule, vector: Vec<(Labels, f64)>, series: &mut BTreeMap<Labels, f64>) {
+    for (mut labels, value) in vector {
+        labels.set(METRIC_NAME, &rule.name);
+        for (name, value) in &rule.labels {
+            labels.set(name, value);
+        }
+        series.insert(labels, value);
+    }
+}
+
+/// The alerts that a result stands for, all as if they had just begun.
+fn alerts(
+    tenant: &TenantId,
+    rule: &AlertRule,
+    vector: Vec<(Labels, f64)>,
+    now: Nanos,
+) -> Vec<Alert> {
+    let alert = |(result, value): (Labels, f64)| {
+        let expand = |text: &String| template::expand(text, &result, value);
+        let mut labels = result.clone();
+        labels.set(METRIC_NAME, "");
+        for (name, text) in &rule.labels {
+            labels.set(name, &expand(text));
+        }
+        labels.set("alertname", &rule.name);
+        let annotations = rule.annotations.iter();
+        Alert {
+            tenant: tenant.clone(),
+            labels,
+            annotations: annotations
+                .map(|(name, text)| (name.clone(), expand(text)))
+                .collect(),
+            value,
+            state: AlertState::Pending { since: now },
+            expr: rule.expr.clone(),
+        }
+    };
+    vector.into_iter().map(alert).collect()
+}
+
+/// Steps each alert of one rule, those that the result no longer holds as well.
+fn advance(
+    rule_at: usize,
+    rule: &AlertRule,
+    found: Vec<Alert>,
+    state: &mut GroupState,
+    now: Nanos,
+    outcome: &mut Outcome,
+) {
+    let mut present = BTreeSet::new();
+    for mut alert in found {
+        let key = (rule_at, alert.labels.clone());
+        let before = state.alerts.get(&key).map(|known| known.state);
+        present.insert(key.clone());
+        let after = step(before, Condition::Holds, now, rule.timing);
+        let Some(after) = after else { continue };
+        alert.state = after;
+        if after.is_firing() && !before.is_some_and(AlertState::is_firing) {
+            let event = AlertEvent {
+                alert: alert.clone(),
+                transition: Transition::Firing,
+                at: now,
+            };
+            outcome.events.push(event);
+        }
+        state.alerts.insert(key, alert);
+    }
+    let absent = |key: &(usize, Labels)| key.0 == rule_at && !present.contains(key);
+    let absent: Vec<_> = state
+        .alerts
+        .keys()
+        .filter(|key| absent(key))
+        .cloned()
+        .collect();
+    for key in absent {
+        let Some(mut alert) = state.alerts.remove(&key) else {
+            continue;
+        };
+        match step(Some(alert.state), Condition::Absent, now, rule.timing) {
+            Some(after) => {
+                alert.state = after;
+                state.alerts.insert(key, alert);
+            }
+            None if alert.state.is_firing() => {
+                outcome.events.push(AlertEvent {
+                    alert,
+                    transition: Transition::Resolved,
+                    at: now,
+                });
+            }
+            None => {}
+        }
+    }
+}
