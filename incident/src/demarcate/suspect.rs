@@ -1,0 +1,310 @@
+//! At each place, what changed there.
+
+use std::collections::BTreeMap;
+
+use demarc_proto::EntityId;
+
+use super::{
+    contention, explain,
+    locate::{Located, Place},
+};
+use crate::{Cause, ChangeFact, Evidence, EvidenceItem, ProcessFact, Signal};
+
+/// One explanation with its weight: its share of the symptom times the strength of what speaks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Hypothesis {
+    pub(crate) entity: EntityId,
+    pub(crate) cause: Cause,
+    pub(crate) culprit: Option<ProcessFact>,
+    pub(crate) weight: f64,
+    pub(crate) facts: Vec<EvidenceItem>,
+}
+
+/// Strength of a state change that was measured.
+const MEASURED: f64 = 0.95;
+/// Strength of a change that somebody announced near the onset.
+const ANNOUNCED: f64 = 0.9;
+/// Strength of a place without a state change.
+const BARE_PLACE: f64 = 0.3;
+/// A change counts from this long before the onset.
+const CHANGE_REACH_NS: i64 = 300_000_000_000;
+/// And until this long after it: the onset is known to some buckets only.
+const CHANGE_SLACK_NS: i64 = 20_000_000_000;
+
+/// All explanations, joined by entity and cause.
+pub(crate) fn hypotheses(evidence: &Evidence, located: &[Located]) -> Vec<Hypothesis> {
+    let mut board = Board {
+        evidence,
+        found: BTreeMap::new(),
+    };
+    for one in located {
+        match &one.place {
+            Place::Within(service) => board.within(service, one.share),
+            Place::Between(from, to) => board.between(from, to, one.share),
+            Place::Peer(from, to) => board.peer(from, to, one.share),
+        }
+    }
+    board.found.into_values().collect()
+}
+
+struct Board<'a> {
+    evidence: &'a Evidence,
+    found: BTreeMap<(EntityId, Cause), Hypothesis>,
+}
+
+impl Board<'_> {
+    fn suspect(&mut self, entity: &EntityId, cause: Cause, weight: f64, facts: Vec<EvidenceItem>) {
+        let known = self
+            .found
+            .entry((entity.clone(), cause))
+            .or_insert_with(|| Hypothesis {
+                entity: entity.clone(),
+                cause,
+                culprit: None,
+                weight: 0.0,
+                facts: Vec::new(),
+            });
+        known.weight += weight;
+        for fact in facts {
+            if !known.facts.iter().any(|other| other.query == fact.query) {
+                known.facts.push(fact);
+            }
+        }
+    }
+
+    /// The service spends the time, or fails, itself.
+    fn within(&mut self, service: &EntityId, share: f64) {
+        let mut strongest = self.own_state(service, share);
+        let change = change_near(self.evidence, service);
+        let contended = self.contention(service, share, change.is_some());
+        strongest = strongest.max(contended);
+        if let Some(change) = change {
+            let strength = if contended > 0.0 {
+                0.6 * ANNOUNCED
+            } else {
+                ANNOUNCED
+            };
+            let mut facts = vec![explain::change(self.evidence, change)];
+            facts.extend(explain::service(self.evidence, service));
+            self.suspect(service, cause_of(change), share * strength, facts);
+            strongest = strongest.max(strength);
+        }
+        let facts = explain::service(self.evidence, service);
+        let own = self.evidence.services.get(service);
+        if own.is_some_and(|own| own.rate.ratio().is_some_and(|ratio| ratio > 1.8)) {
+            self.suspect(service, Cause::TrafficRise, share * 0.5, facts.clone());
+            strongest = strongest.max(0.5);
+        }
+        let fails = own.is_some_and(|own| own.own_errors.rose_by(0.02));
+        let cause = if fails {
+            Cause::CodeError
+        } else {
+            Cause::Unknown
+        };
+        let strength = if fails { 2.0 * BARE_PLACE } else { BARE_PLACE };
+        self.suspect(service, cause, share * strength * (1.0 - strongest), facts);
+    }
+
+    /// State changes that a service's own metrics tell; the strength of the strongest.
+    fn own_state(&mut self, service: &EntityId, share: f64) -> f64 {
+        let mut strongest: f64 = 0.0;
+        for (signal, floor, cause) in [
+            (Signal::LockWait, 0.05, Cause::LockContention),
+            (Signal::Restarts, 0.005, Cause::Crash),
+        ] {
+            let fact = self.evidence.signal(service, signal);
+            if let Some(fact) = fact.filter(|fact| fact.shift.rose_by(floor)) {
+                let mut facts = vec![explain::signal(self.evidence, fact)];
+                facts.extend(explain::service(self.evidence, service));
+                self.suspect(service, cause, share * MEASURED, facts);
+                strongest = MEASURED;
+            }
+        }
+        for carrier in self.evidence.carriers_of(service) {
+            for (signal, floor, cause) in [
+                (Signal::HostMemory, 0.1, Cause::MemorySaturation),
+                (Signal::HostDisk, 0.3, Cause::IoSaturation),
+            ] {
+                let fact = self.evidence.signal(carrier, signal);
+                let is_full = |during: f64| during > 0.85;
+                let fact = fact.filter(|fact| fact.shift.during.is_some_and(is_full));
+                if let Some(fact) = fact.filter(|fact| fact.shift.rose_by(floor)) {
+                    let facts = vec![explain::signal(self.evidence, fact)];
+                    self.suspect(&fact.entity, cause, share * 0.8, facts);
+                    strongest = strongest.max(0.8);
+                }
+            }
+            let fact = self.evidence.signal(carrier, Signal::PodCpu);
+            let doubled =
+                |fact: &&crate::SignalFact| fact.shift.ratio().is_some_and(|ratio| ratio > 1.8);
+            if let Some(fact) = fact.filter(doubled).filter(|fact| fact.shift.rose_by(0.02)) {
+                let facts = vec![explain::signal(self.evidence, fact)];
+                self.suspect(service, Cause::CpuSaturation, share * 0.7, facts);
+                strongest = strongest.max(0.7);
+            }
+        }
+        strongest
+    }
+
+    /// The processor under a service is fought for; returns the strength of that, 0 where it is not.
+    fn contention(&mut self, service: &EntityId, share: f64, changed: bool) -> f64 {
+        let Some(contention) = contention::of(self.evidence, service) else {
+            return 0.0;
+        };
+        let mut facts = vec![explain::signal(self.evidence, contention.cpu)];
+        facts.extend(
+            contention
+                .hog
+                .map(|hog| explain::process(self.evidence, hog)),
+        );
+        let wait = self.evidence.signal(contention.host, Signal::HostCpuWait);
+        facts.extend(
+            wait.filter(|wait| wait.shift.rose_by(0.05))
+                .map(|wait| explain::signal(self.evidence, wait)),
+        );
+        facts.extend(explain::service(self.evidence, service));
+        let is_own = contention
+            .hog
+            .is_some_and(|hog| hog.service.as_ref() == Some(service));
+        if is_own {
+            // A new version that uses up the processor is a bad version.
+            let strength = if changed {
+                0.0
+            } else {
+                contention.strength * 0.8
+            };
+            self.suspect(service, Cause::CpuSaturation, share * strength, facts);
+            return strength;
+        }
+        let strength = contention.strength * if contention.hog.is_some() { 1.0 } else { 0.6 };
+        let cause = if contention.hog.is_some() {
+            Cause::NoisyNeighbour
+        } else {
+            Cause::CpuSaturation
+        };
+        self.suspect(contention.host, cause, share * strength, facts);
+        if let Some(hog) = contention.hog
+            && let Some(known) = self.found.get_mut(&(contention.host.clone(), cause))
+        {
+            known.culprit = Some(hog.clone());
+        }
+        strength
+    }
+
+    /// Time is lost between two services.
+    fn between(&mut self, from: &EntityId, to: &EntityId, share: f64) {
+        let on_link = self.link(from, to, share);
+        let at_ends = if on_link > 0.0 {
+            0.0
+        } else {
+            let callee = self.contention(to, share, false);
+            if callee > 0.0 {
+                callee
+            } else {
+                self.contention(from, share, false)
+            }
+        };
+        let strongest = on_link.max(at_ends);
+        let call = self
+            .evidence
+            .calls
+            .iter()
+            .find(|call| call.from == *from && call.to == *to);
+        let facts: Vec<EvidenceItem> = call
+            .map(|call| explain::gap(self.evidence, call))
+            .into_iter()
+            .collect();
+        let entity = call.and_then(|call| call.links.first()).unwrap_or(to);
+        let weight = share * 2.0 * BARE_PLACE * (1.0 - strongest);
+        self.suspect(entity, Cause::NetworkDelay, weight, facts);
+    }
+
+    /// What the links between two services say; the strength of the strongest.
+    fn link(&mut self, from: &EntityId, to: &EntityId, share: f64) -> f64 {
+        let mut strongest: f64 = 0.0;
+        let call = self
+            .evidence
+            .calls
+            .iter()
+            .find(|call| call.from == *from && call.to == *to);
+        let Some(call) = call else { return 0.0 };
+        for link in &call.links {
+            for (signal, floor, cause) in [
+                (Signal::LinkDelay, 0.002, Cause::NetworkDelay),
+                (Signal::LinkLoss, 0.05, Cause::NetworkLoss),
+            ] {
+                let fact = self.evidence.signal(link, signal);
+                if let Some(fact) = fact.filter(|fact| fact.shift.rose_by(floor)) {
+                    let facts = vec![
+                        explain::signal(self.evidence, fact),
+                        explain::gap(self.evidence, call),
+                    ];
+                    self.suspect(link, cause, share * MEASURED, facts);
+                    strongest = MEASURED;
+                }
+            }
+        }
+        strongest
+    }
+
+    /// The called side does not answer, or tells nothing of itself.
+    fn peer(&mut self, from: &EntityId, to: &EntityId, share: f64) {
+        let evidence = self.evidence;
+        let on_link = self.link(from, to, share);
+        let restarts = evidence.signal(to, Signal::Restarts);
+        let restarts = restarts.filter(|fact| fact.shift.rose_by(0.005));
+        let call = evidence
+            .calls
+            .iter()
+            .find(|call| call.from == *from && call.to == *to);
+        let seen: Vec<EvidenceItem> = call
+            .map(|call| explain::call(evidence, call))
+            .into_iter()
+            .collect();
+        let mut strongest = on_link;
+        if let Some(fact) = restarts {
+            let mut facts = vec![explain::signal(evidence, fact)];
+            facts.extend(seen.iter().cloned());
+            self.suspect(to, Cause::Crash, share * MEASURED, facts);
+            strongest = MEASURED;
+        }
+        if let Some(change) = change_near(evidence, to) {
+            let mut facts = vec![explain::change(evidence, change)];
+            facts.extend(seen.iter().cloned());
+            let weight = share * ANNOUNCED * if restarts.is_some() { 0.5 } else { 1.0 };
+            self.suspect(to, cause_of(change), weight, facts);
+            strongest = strongest.max(ANNOUNCED);
+        }
+        let is_instrumented = call.is_some_and(|call| call.is_instrumented);
+        if !is_instrumented {
+            let weight = share * ANNOUNCED * (1.0 - strongest);
+            self.suspect(to, Cause::DependencyDown, weight, seen);
+            return;
+        }
+        if strongest == 0.0 {
+            strongest = self.contention(to, share, false);
+        }
+        self.suspect(
+            to,
+            Cause::Unknown,
+            share * BARE_PLACE * (1.0 - strongest),
+            seen,
+        );
+    }
+}
+
+/// The last change of an entity that may have begun the disturbance.
+fn change_near<'a>(evidence: &'a Evidence, entity: &EntityId) -> Option<&'a ChangeFact> {
+    let within = (evidence.onset - CHANGE_REACH_NS)..=(evidence.onset + CHANGE_SLACK_NS);
+    let changes = evidence.changes.iter();
+    changes
+        .filter(|change| change.entity == *entity && within.contains(&change.at))
+        .next_back()
+}
+
+fn cause_of(change: &ChangeFact) -> Cause {
+    match change.kind.as_str() {
+        "config" => Cause::ConfigChange,
+        _ => Cause::Deployment,
+    }
+}

@@ -1,0 +1,326 @@
+//! Metrics to signals: one table of queries, in the names of the OpenTelemetry semantic conventions and of common exporters.
+
+use std::time::Duration;
+
+use demarc_proto::{EntityId, Labels, TenantId};
+use demarc_query::{Engine, RangeParams, Value};
+use demarc_topology::{EntityKind, Graph};
+
+use super::Window;
+use crate::{
+    Evidence, IncidentError, ProcessFact, QueryLanguage, Shift, Signal, SignalFact, StoredQuery,
+    shift::Point,
+};
+
+/// How a result's labels name its entity.
+#[derive(Clone, Copy, Debug)]
+enum Naming {
+    Host,
+    Pod,
+    Link,
+    Service,
+    Process,
+}
+
+/// One query of the table; `$w` stands for the window that rates and means are taken over, `$m` for further matchers.
+struct Source {
+    signal: Signal,
+    naming: Naming,
+    query: &'static str,
+}
+
+const fn source(signal: Signal, naming: Naming, query: &'static str) -> Source {
+    Source {
+        signal,
+        naming,
+        query,
+    }
+}
+
+/// Source of names: OpenTelemetry semantic conventions, "System", "Process", "Hardware" and "Kubernetes" metrics, as translated to
+/// Prometheus; node_exporter; cAdvisor; kube-state-metrics.
+const SOURCES: [Source; 18] = [
+    source(
+        Signal::HostCpu,
+        Naming::Host,
+        "1 - avg by (host_name) (avg_over_time(system_cpu_utilization_ratio{cpu_mode=\"idle\"$m}[$w]))",
+    ),
+    source(
+        Signal::HostCpu,
+        Naming::Host,
+        "1 - avg by (instance) (rate(node_cpu_seconds_total{mode=\"idle\"$m}[$w]))",
+    ),
+    source(
+        Signal::HostCpu,
+        Naming::Host,
+        "avg by (k8s_node_name) (avg_over_time(k8s_node_cpu_utilization_ratio{$m}[$w]))",
+    ),
+    source(
+        Signal::HostCpuWait,
+        Naming::Host,
+        "sum by (host_name) (rate(process_scheduler_wait_time_seconds_total{$m}[$w]))",
+    ),
+    source(
+        Signal::HostCpuWait,
+        Naming::Host,
+        "sum by (instance) (rate(node_pressure_cpu_waiting_seconds_total{$m}[$w]))",
+    ),
+    source(
+        Signal::HostMemory,
+        Naming::Host,
+        "sum by (host_name) (avg_over_time(system_memory_utilization_ratio{state=\"used\"$m}[$w]))",
+    ),
+    source(
+        Signal::HostMemory,
+        Naming::Host,
+        "1 - sum by (instance) (avg_over_time(node_memory_MemAvailable_bytes{$m}[$w])) / \
+         sum by (instance) (avg_over_time(node_memory_MemTotal_bytes{$m}[$w]))",
+    ),
+    source(
+        Signal::HostDisk,
+        Naming::Host,
+        "max by (host_name) (rate(system_disk_io_time_seconds_total{$m}[$w]))",
+    ),
+    source(
+        Signal::HostDisk,
+        Naming::Host,
+        "max by (instance) (rate(node_disk_io_time_seconds_total{$m}[$w]))",
+    ),
+    source(
+        Signal::PodCpu,
+        Naming::Pod,
+        "sum by (k8s_namespace_name, k8s_pod_name) (avg_over_time(k8s_pod_cpu_usage{$m}[$w]))",
+    ),
+    source(
+        Signal::PodMemory,
+        Naming::Pod,
+        "sum by (k8s_namespace_name, k8s_pod_name) (avg_over_time(k8s_pod_memory_usage_bytes{$m}[$w]))",
+    ),
+    source(
+        Signal::ProcessCpu,
+        Naming::Process,
+        "sum by (host_name, process_owner, process_executable_name) \
+         (avg_over_time(process_cpu_utilization_ratio{$m}[$w]))",
+    ),
+    source(
+        Signal::LinkDelay,
+        Naming::Link,
+        "max by (network_link_name) (avg_over_time(network_link_rtt_seconds{$m}[$w]))",
+    ),
+    source(
+        Signal::LinkLoss,
+        Naming::Link,
+        "sum by (network_link_name) (rate(system_network_packet_dropped_total{network_link_name!=\"\"$m}[$w]))",
+    ),
+    source(
+        Signal::LockWait,
+        Naming::Service,
+        "sum by (service_namespace, service_name) (rate(db_server_lock_wait_time_seconds_total{$m}[$w]))",
+    ),
+    source(
+        Signal::LockWait,
+        Naming::Service,
+        "sum by (service_namespace, service_name) (rate(mysql_row_lock_time_milliseconds_total{$m}[$w])) / 1000",
+    ),
+    source(
+        Signal::Restarts,
+        Naming::Service,
+        "sum by (service_namespace, service_name) (rate(service_restarts_total{$m}[$w]))",
+    ),
+    source(
+        Signal::Restarts,
+        Naming::Pod,
+        "sum by (k8s_namespace_name, k8s_pod_name) (rate(k8s_container_restarts_total{$m}[$w]))",
+    ),
+];
+
+/// Intervals of senders are guessed from the window's step, then taken as a minute.
+const SLOW_SENDER: Duration = Duration::from_secs(150);
+
+/// Reads every signal that a tenant's metrics tell of entities in scope.
+pub(crate) async fn read(
+    engine: &Engine,
+    tenant: &TenantId,
+    graph: &Graph,
+    window: Window,
+    evidence: &mut Evidence,
+) -> Result<(), IncidentError> {
+    for source in &SOURCES {
+        let short = (window.step * 2).max(Duration::from_secs(15));
+        let mut over = short;
+        let mut series = query(engine, tenant, source, window, over).await?;
+        if series.is_empty() && short < SLOW_SENDER {
+            over = SLOW_SENDER;
+            series = query(engine, tenant, source, window, over).await?;
+        }
+        for (labels, points) in series {
+            // A mean over a window moves only half a window after the change.
+            let shift = Shift::at(&points, window.onset.plus(over / 2));
+            let query = stored(tenant, source, &labels, (window, over));
+            note(source, tenant, &labels, (shift, query), (graph, evidence));
+        }
+    }
+    Ok(())
+}
+
+async fn query(
+    engine: &Engine,
+    tenant: &TenantId,
+    source: &Source,
+    window: Window,
+    over: Duration,
+) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
+    let range = RangeParams {
+        start: window.start.to_millis(),
+        end: window.until.to_millis(),
+        step: window.step,
+    };
+    let text = text(source, "", over);
+    let answer = engine.range(tenant, &text, range).await?;
+    let Value::Matrix(series) = answer.value else {
+        return Ok(Vec::new());
+    };
+    let points = |(labels, samples): (Labels, Vec<demarc_store::Sample>)| {
+        let points = samples
+            .iter()
+            .map(|sample| (sample.time.to_nanos(), sample.value));
+        (labels, points.collect())
+    };
+    Ok(series.into_iter().map(points).collect())
+}
+
+fn text(source: &Source, matchers: &str, over: Duration) -> String {
+    let query = source.query.replace("$w", &format!("{}s", over.as_secs()));
+    let query = query.replace(
+        "{$m}",
+        &match matchers {
+            "" => String::new(),
+            matchers => format!("{{{matchers}}}"),
+        },
+    );
+    query.replace(
+        "$m",
+        &match matchers {
+            "" => String::new(),
+            matchers => format!(", {matchers}"),
+        },
+    )
+}
+
+fn stored(
+    tenant: &TenantId,
+    source: &Source,
+    labels: &Labels,
+    (window, over): (Window, Duration),
+) -> StoredQuery {
+    let matchers: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value:?}"))
+        .collect();
+    StoredQuery {
+        tenant: tenant.as_str().to_owned(),
+        language: QueryLanguage::PromQl,
+        text: text(source, &matchers.join(", "), over),
+        start: window.start.to_millis().0,
+        end: window.until.to_millis().0,
+        step: i64::try_from(window.step.as_millis()).unwrap_or(i64::MAX),
+        digest: String::new(),
+    }
+}
+
+/// Takes a result in where its entity is in scope.
+fn note(
+    source: &Source,
+    tenant: &TenantId,
+    labels: &Labels,
+    (shift, query): (Shift, StoredQuery),
+    (graph, evidence): (&Graph, &mut Evidence),
+) {
+    let signal = source.signal;
+    let candidates = match source.naming {
+        Naming::Host => host_ids(labels),
+        Naming::Pod => vec![pod_id(labels)],
+        Naming::Link => vec![EntityId(format!(
+            "link:{}",
+            labels.get("network_link_name")
+        ))],
+        Naming::Service => vec![service_id(tenant, labels)],
+        Naming::Process => {
+            for host in host_ids(labels) {
+                if evidence.entities.contains_key(&host) {
+                    let name = labels.get("process_executable_name").to_owned();
+                    let service = process_service(graph, &host, labels.get("process_owner"), &name);
+                    let (cpu, query) = (shift, query.clone());
+                    evidence.processes.push(ProcessFact {
+                        host,
+                        name,
+                        service,
+                        cpu,
+                        query,
+                    });
+                }
+            }
+            return;
+        }
+    };
+    for entity in candidates {
+        let is_known = evidence.signal(&entity, signal).is_some();
+        if evidence.entities.contains_key(&entity) && !is_known {
+            evidence.signals.push(SignalFact {
+                entity,
+                signal,
+                shift,
+                query: query.clone(),
+            });
+        }
+    }
+}
+
+fn host_ids(labels: &Labels) -> Vec<EntityId> {
+    let mut ids = Vec::new();
+    for label in ["host_name", "k8s_node_name", "instance"] {
+        // Prometheus' `instance` is `host:port`.
+        let name = labels.get(label);
+        let name = if label == "instance" {
+            name.split(':').next().unwrap_or(name)
+        } else {
+            name
+        };
+        if !name.is_empty() {
+            ids.extend(["host", "node"].map(|kind| EntityId(format!("{kind}:{name}"))));
+        }
+    }
+    ids
+}
+
+fn pod_id(labels: &Labels) -> EntityId {
+    let pod = labels.get("k8s_pod_name");
+    EntityId(match labels.get("k8s_namespace_name") {
+        "" => format!("pod:{pod}"),
+        namespace => format!("pod:{namespace}/{pod}"),
+    })
+}
+
+fn service_id(tenant: &TenantId, labels: &Labels) -> EntityId {
+    let name = labels.get("service_name");
+    EntityId(match labels.get("service_namespace") {
+        "" => format!("service:{tenant}/{name}"),
+        namespace => format!("service:{tenant}/{namespace}/{name}"),
+    })
+}
+
+/// The service on `host` that a process is of: the one of its name, its owner's before others'.
+fn process_service(graph: &Graph, host: &EntityId, owner: &str, name: &str) -> Option<EntityId> {
+    let mut services: Vec<_> = graph
+        .carried_by(host)
+        .into_iter()
+        .filter(|entity| entity.name == name && entity.kind != EntityKind::Instance)
+        .collect();
+    services.sort_by_key(|entity| {
+        entity
+            .tenant
+            .as_ref()
+            .is_none_or(|tenant| tenant.as_str() != owner)
+    });
+    services.first().map(|entity| entity.id.clone())
+}
