@@ -97,6 +97,8 @@ fn is_partial(receipt: &Receipt) -> bool {
 fn encode<M: Message + serde::Serialize>(encoding: Encoding, message: &M) -> Vec<u8> {
     match encoding {
         Encoding::Protobuf => message.encode_to_vec(),
+        // Proto3's JSON mapping has no field for a message that is not set; the derived one writes null.
+        Encoding::Json if message.encoded_len() == 0 => b"{}".to_vec(),
         Encoding::Json => {
             serde_json::to_vec(message).expect("a response has only numbers and texts")
         }

@@ -322,8 +322,8 @@ fn rounded(value: f64) -> f64 {
 fn service_query(evidence: &Evidence, id: &EntityId) -> StoredQuery {
     let text = format!(
         "SELECT start_time >= {onset} AS during, count(*) AS requests, avg(duration) / 1e6 AS mean_ms, \
-         avg(CASE WHEN status_code = 'error' THEN 1.0 ELSE 0.0 END) AS failed FROM spans WHERE {service} \
-         AND kind IN ('server', 'consumer') AND start_time >= {start} AND start_time < {until} \
+         avg(CASE WHEN status_code = 'ERROR' THEN 1.0 ELSE 0.0 END) AS failed FROM spans WHERE {service} \
+         AND kind IN ('SERVER', 'CONSUMER') AND start_time >= {start} AND start_time < {until} \
          GROUP BY 1 ORDER BY 1",
         onset = evidence.onset,
         service = service_condition(id),
@@ -341,11 +341,11 @@ fn self_time_query(evidence: &Evidence, id: &EntityId) -> StoredQuery {
     );
     let text = format!(
         "WITH calls AS (SELECT trace_id, sum(duration) AS waited FROM spans WHERE {condition} \
-         AND kind IN ('client', 'producer') AND {within} GROUP BY trace_id) \
+         AND kind IN ('CLIENT', 'PRODUCER') AND {within} GROUP BY trace_id) \
          SELECT start_time >= {onset} AS during, count(*) AS requests, \
          avg(duration - coalesce(waited, 0)) / 1e6 AS self_ms \
          FROM spans LEFT JOIN calls ON spans.trace_id = calls.trace_id \
-         WHERE {condition} AND kind IN ('server', 'consumer') AND {within} GROUP BY 1 ORDER BY 1",
+         WHERE {condition} AND kind IN ('SERVER', 'CONSUMER') AND {within} GROUP BY 1 ORDER BY 1",
         onset = evidence.onset,
     );
     stored(evidence, id, text)

@@ -340,8 +340,8 @@ fn call_query(from: &EntityId, condition: Option<&str>, window: Window) -> Store
     let condition = condition.map_or_else(String::new, |condition| format!(" AND {condition}"));
     let text = format!(
         "SELECT start_time >= {onset} AS during, count(*) AS calls, avg(duration) / 1e6 AS mean_ms, \
-         avg(CASE WHEN status_code = 'error' THEN 1.0 ELSE 0.0 END) AS failed FROM spans WHERE {service} \
-         AND kind IN ('client', 'producer'){condition} AND start_time >= {start} AND start_time < {until} \
+         avg(CASE WHEN status_code = 'ERROR' THEN 1.0 ELSE 0.0 END) AS failed FROM spans WHERE {service} \
+         AND kind IN ('CLIENT', 'PRODUCER'){condition} AND start_time >= {start} AND start_time < {until} \
          GROUP BY 1 ORDER BY 1",
         onset = window.onset,
         start = window.start,

@@ -70,17 +70,17 @@ fn of_batch(tenant: &TenantId, batch: &RecordBatch, spans: &mut Vec<Span>) {
             Some(namespace) => format!("service:{tenant}/{namespace}/{service}"),
             None => format!("service:{tenant}/{service}"),
         };
-        let is_client = matches!(kind.as_str(), "client" | "producer");
+        let is_client = matches!(kind.as_str(), "CLIENT" | "PRODUCER");
         spans.push(Span {
             trace: columns.bytes("trace_id", row).unwrap_or_default(),
             id: columns.bytes("span_id", row).unwrap_or_default(),
             parent: columns.bytes("parent_span_id", row),
             service: EntityId(service),
             is_client,
-            is_server: matches!(kind.as_str(), "server" | "consumer"),
+            is_server: matches!(kind.as_str(), "SERVER" | "CONSUMER"),
             start: Nanos(columns.number("start_time", row)),
             duration_ns: columns.number("duration", row),
-            failed: columns.text("status_code", row).as_deref() == Some("error"),
+            failed: columns.text("status_code", row).as_deref() == Some("ERROR"),
             peer: if is_client {
                 address(tenant, &columns, row)
             } else {

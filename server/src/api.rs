@@ -1,0 +1,11 @@
+//! The handlers of the HTTP API, one file per subject.
+
+pub(crate) mod health;
+pub(crate) mod incident;
+pub(crate) mod metrics;
+pub(crate) mod params;
+pub(crate) mod prometheus;
+pub(crate) mod rules;
+pub(crate) mod sql;
+pub(crate) mod topology;
+pub(crate) mod trace;

@@ -1,0 +1,146 @@
+//! The loops: each survives its errors, and ends when the server does.
+
+use std::{sync::Arc, time::Duration};
+
+use demarc_incident::Incident;
+use demarc_notify::{Notice, Occasion};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::{
+    app::{App, Observations},
+    status::chain,
+};
+
+/// How often due rules and due verdicts are looked for.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the topology is written to the store.
+const PERSIST: Duration = Duration::from_secs(30);
+
+/// Starts every loop.
+pub(crate) fn start(
+    app: &Arc<App>,
+    observations: Observations,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let mut loops = JoinSet::new();
+    loops.spawn(observe(Arc::clone(app), observations, stop.clone()));
+    loops.spawn(span_metrics(Arc::clone(app), stop.clone()));
+    loops.spawn(persist(Arc::clone(app), stop.clone()));
+    loops.spawn(alerts(Arc::clone(app), stop.clone()));
+    loops.spawn(verdicts(Arc::clone(app), stop.clone()));
+    loops
+}
+
+async fn observe(app: Arc<App>, mut observations: Observations, stop: CancellationToken) {
+    while let Some(Some(batch)) = stop.run_until_cancelled(observations.recv()).await {
+        app.topology.observe(&batch);
+    }
+    // What was acknowledged before the end is still part of the graph that is persisted last.
+    while let Ok(batch) = observations.try_recv() {
+        app.topology.observe(&batch);
+    }
+}
+
+async fn span_metrics(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = ticks(app.ingest.config().span_metrics_interval());
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(failure) = app.ingest.flush_span_metrics().await {
+            error!(
+                failure = chain(&failure),
+                "metrics of spans were not written"
+            );
+        }
+    }
+}
+
+async fn persist(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = ticks(PERSIST);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(failure) = app.topology.persist().await {
+            error!(failure = chain(&failure), "topology was not written");
+        }
+    }
+}
+
+async fn alerts(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = ticks(TICK);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let events = app.rules.evaluate().await;
+        if events.is_empty() {
+            continue;
+        }
+        match app.demarcation.alerts(&events).await {
+            Ok(incidents) => {
+                for incident in incidents {
+                    announce(&app, incident);
+                }
+            }
+            Err(failure) => error!(failure = chain(&failure), "alerts were not grouped"),
+        }
+    }
+}
+
+/// Tells of an incident that began or ended; one that was only widened is told of by its next verdict.
+fn announce(app: &Arc<App>, incident: Incident) {
+    let occasion = match incident.is_open() {
+        true if incident.alerts.len() == 1 && incident.verdicts.is_empty() => Occasion::Opened,
+        true => return,
+        false => Occasion::Resolved,
+    };
+    info!(
+        incident = incident.id,
+        ?occasion,
+        title = incident.title.en,
+        "incident"
+    );
+    notify(app, incident, occasion);
+}
+
+fn notify(app: &Arc<App>, incident: Incident, occasion: Occasion) {
+    let graph = app.topology.graph_at(app.clock.now());
+    let notifier = Arc::clone(&app.notifier);
+    // A slow receiver must not hold up the next evaluation.
+    tokio::spawn(async move {
+        notifier
+            .notify(&Notice {
+                incident,
+                occasion,
+                graph,
+            })
+            .await
+    });
+}
+
+async fn verdicts(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = ticks(TICK);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let due = match app.demarcation.due().await {
+            Ok(due) => due,
+            Err(failure) => {
+                error!(failure = chain(&failure), "incidents were not read");
+                continue;
+            }
+        };
+        for id in due {
+            match app.demarcation.conclude(&id).await {
+                Ok(None) => {}
+                Ok(Some(incident)) => notify(&app, incident, Occasion::Verdict),
+                Err(failure) => {
+                    error!(
+                        incident = id,
+                        failure = chain(&failure),
+                        "verdict was not reached"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn ticks(period: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

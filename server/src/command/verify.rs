@@ -1,0 +1,39 @@
+//! `demarc verify`
+
+use anyhow::bail;
+use reqwest::Method;
+
+use super::{client, print};
+use crate::cli::VerifyArgs;
+
+pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
+    let path = format!("/api/v1/incidents/{}/verify", args.incident);
+    let found = client::data(
+        &args.target,
+        client::request(&args.target, Method::POST, &path),
+    )
+    .await?;
+    let list = |name: &str| {
+        let ids = found[name]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|id| id.as_str());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    let is_reproduced = found["is_reproduced"].as_bool().unwrap_or_default();
+    let again = if is_reproduced {
+        "the same verdict"
+    } else {
+        "ANOTHER verdict"
+    };
+    print(&format!(
+        "kept evidence leads to {again}\nunchanged: {}\nchanged:   {}\n",
+        list("unchanged"),
+        list("changed")
+    ))?;
+    if !is_reproduced || !list("changed").is_empty() {
+        bail!("the verdict does not hold as it was kept");
+    }
+    Ok(())
+}

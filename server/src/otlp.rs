@@ -1,0 +1,4 @@
+//! The OTLP sockets.
+
+pub(crate) mod grpc;
+pub(crate) mod http;
