@@ -114,11 +114,11 @@ impl Demarcation {
         Ok((evidence, verdict))
     }
 
-    /// Takes alerts in; returns the incidents that they opened, widened or ended.
+    /// Takes alerts in; returns the incidents that they opened or ended.
     #[tracing::instrument(skip_all, err)]
     pub async fn alerts(&self, events: &[AlertEvent]) -> Result<Vec<Incident>, IncidentError> {
         let _one_at_a_time = self.grouping.lock().await;
-        let mut touched: Vec<Incident> = Vec::new();
+        let mut told: Vec<Incident> = Vec::new();
         let mut open = self.registry.open_ones().await?;
         for event in events {
             let Ok(alert) = IncidentAlert::try_from(event) else {
@@ -128,25 +128,27 @@ impl Demarcation {
                 );
                 continue;
             };
+            let known = open.len();
             let id = match event.transition {
                 Transition::Firing => Some(self.fire(&mut open, alert)),
-                Transition::Resolved => {
-                    let found = open.iter_mut().find_map(|incident| {
-                        incident
-                            .resolve(&alert, event.at)
-                            .then(|| incident.id.clone())
-                    });
-                    found
-                }
+                Transition::Resolved => open.iter_mut().find_map(|incident| {
+                    incident
+                        .resolve(&alert, event.at)
+                        .then(|| incident.id.clone())
+                }),
             };
             let Some(incident) = id.and_then(|id| open.iter().find(|one| one.id == id)) else {
                 continue;
             };
             self.registry.save(incident).await?;
-            touched.retain(|one| one.id != incident.id);
-            touched.push(incident.clone());
+            let is_news = open.len() > known || !incident.is_open();
+            let is_told = told.iter().any(|one| one.id == incident.id);
+            told.retain(|one| one.id != incident.id);
+            if is_news || is_told {
+                told.push(incident.clone());
+            }
         }
-        Ok(touched)
+        Ok(told)
     }
 
     /// Puts a firing alert into the incident that it belongs to; returns that incident's id.
@@ -217,6 +219,7 @@ impl Demarcation {
         let Some(mut incident) = self.registry.get(id).await? else {
             return Ok(None);
         };
+        incident.entitle(symptom.service.as_str(), verdict.symptom);
         let is_new = incident.conclude(verdict, now);
         self.registry
             .save_evidence(id, incident.verdicts.len(), &evidence)

@@ -119,25 +119,31 @@ impl IncidentAlert {
 impl Incident {
     /// A new incident of one alert.
     pub(crate) fn open(id: String, alert: IncidentAlert) -> Self {
-        let name = alert.service.0.rsplit('/').next().unwrap_or_default();
-        let (zh, en) = match alert.symptom {
-            SymptomKind::Errors => ("请求失败", "fails requests"),
-            SymptomKind::Latency => ("响应变慢", "answers late"),
-            SymptomKind::Traffic => ("没有请求", "serves no requests"),
-            SymptomKind::Any => ("异常", "is disturbed"),
-        };
         let mut incident = Self {
             id,
             state: IncidentState::Open,
             opened_at: alert.fired_at,
-            title: Bilingual::new(format!("{name} {zh}"), format!("{name} {en}")),
+            title: Bilingual::default(),
             tenants: BTreeSet::new(),
             alerts: Vec::new(),
             verdicts: Vec::new(),
             timeline: Vec::new(),
         };
+        incident.entitle(alert.service.as_str(), alert.symptom);
         incident.join(alert);
         incident
+    }
+
+    /// Names the incident after the service that it is judged by.
+    pub(crate) fn entitle(&mut self, service: &str, symptom: SymptomKind) {
+        let name = service.rsplit('/').next().unwrap_or_default();
+        let (zh, en) = match symptom {
+            SymptomKind::Errors => ("请求失败", "fails requests"),
+            SymptomKind::Latency => ("响应变慢", "answers late"),
+            SymptomKind::Traffic => ("没有请求", "serves no requests"),
+            SymptomKind::Any => ("异常", "is disturbed"),
+        };
+        self.title = Bilingual::new(format!("{name} {zh}"), format!("{name} {en}"));
     }
 
     /// Takes in one more alert.

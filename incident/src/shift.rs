@@ -1,5 +1,7 @@
 //! How much a signal changed: two segments of a series, compared robustly.
 
+use std::time::Duration;
+
 use demarc_proto::Nanos;
 
 /// A series' values before and during a disturbance, summed up.
@@ -20,13 +22,23 @@ pub(crate) type Point = (Nanos, f64);
 impl Shift {
     /// Compares the points before `onset` with those after it.
     pub(crate) fn at(points: &[Point], onset: Nanos) -> Self {
-        let of = |is_before: bool| -> Vec<f64> {
-            let side = points.iter().filter(|(at, _)| (*at < onset) == is_before);
+        Self::around(points, onset, Duration::ZERO)
+    }
+
+    /// Compares points that are each a mean over the time `over` before them: those before `onset` with those whose time lies
+    /// wholly after it, or by half where there is none of these yet.
+    pub(crate) fn around(points: &[Point], onset: Nanos, over: Duration) -> Self {
+        let of = |wanted: &dyn Fn(Nanos) -> bool| -> Vec<f64> {
+            let side = points.iter().filter(|(at, _)| wanted(*at));
             side.map(|(_, value)| *value)
                 .filter(|value| value.is_finite())
                 .collect()
         };
-        let before = of(true);
+        let before = of(&|at| at < onset);
+        let mut during = of(&|at| at >= onset.plus(over));
+        if during.is_empty() {
+            during = of(&|at| at >= onset.plus(over / 2));
+        }
         let middle = median(&before);
         let spread = middle.map_or(0.0, |middle| {
             let distances: Vec<f64> = before.iter().map(|value| (value - middle).abs()).collect();
@@ -34,7 +46,7 @@ impl Shift {
         });
         Self {
             before: middle,
-            during: median(&of(false)),
+            during: median(&during),
             spread,
         }
     }

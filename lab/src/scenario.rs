@@ -111,22 +111,22 @@ pub(crate) struct Scenario {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Fault {
     /// A worker computes with that many threads.
-    CpuHog { on: String, threads: u32 },
+    CpuHog { at: String, threads: u32 },
     /// A new version waits longer and fails a share of its requests.
     BadRelease {
-        on: String,
+        at: String,
         version: String,
         extra_wait_ms: u64,
         fail_share: f64,
     },
     /// The database's write lock is held again and again.
-    Lock { on: String, hold_ms: u64 },
+    Lock { at: String, hold_ms: u64 },
     /// A link takes that long for a round trip.
-    LinkDelay { on: String, delay_ms: u64 },
+    LinkDelay { at: String, delay_ms: u64 },
     /// A third party takes that much longer.
-    SlowExternal { on: String, delay_ms: u64 },
+    SlowExternal { at: String, delay_ms: u64 },
     /// A service ends that long after each start.
-    CrashLoop { on: String, after_ms: u64 },
+    CrashLoop { at: String, after_ms: u64 },
 }
 
 /// Whose service is expected to suffer.
@@ -219,12 +219,12 @@ mod tests {
         for scenario in shipped().unwrap() {
             let deployment = scenario.deployment().unwrap();
             let on = match &scenario.fault {
-                Fault::CpuHog { on, .. }
-                | Fault::BadRelease { on, .. }
-                | Fault::Lock { on, .. }
-                | Fault::LinkDelay { on, .. }
-                | Fault::SlowExternal { on, .. }
-                | Fault::CrashLoop { on, .. } => on,
+                Fault::CpuHog { at: on, .. }
+                | Fault::BadRelease { at: on, .. }
+                | Fault::Lock { at: on, .. }
+                | Fault::LinkDelay { at: on, .. }
+                | Fault::SlowExternal { at: on, .. }
+                | Fault::CrashLoop { at: on, .. } => on,
             };
             let names = deployment.services.iter().map(|one| &one.name);
             let names = names.chain(deployment.links.iter().map(|one| &one.name));

@@ -81,7 +81,7 @@ impl Supervisor {
     /// Breaks the system as the fault says.
     pub(crate) async fn inject(&self, fault: &Fault) -> anyhow::Result<()> {
         match fault {
-            Fault::CpuHog { on, threads } => {
+            Fault::CpuHog { at: on, threads } => {
                 self.order(
                     on,
                     &Defect {
@@ -91,7 +91,7 @@ impl Supervisor {
                 )
                 .await
             }
-            Fault::Lock { on, hold_ms } => {
+            Fault::Lock { at: on, hold_ms } => {
                 self.order(
                     on,
                     &Defect {
@@ -101,7 +101,7 @@ impl Supervisor {
                 )
                 .await
             }
-            Fault::LinkDelay { on, delay_ms } | Fault::SlowExternal { on, delay_ms } => {
+            Fault::LinkDelay { at: on, delay_ms } | Fault::SlowExternal { at: on, delay_ms } => {
                 self.order(
                     on,
                     &Defect {
@@ -112,7 +112,7 @@ impl Supervisor {
                 .await
             }
             Fault::BadRelease {
-                on,
+                at: on,
                 version,
                 extra_wait_ms,
                 fail_share,
@@ -129,7 +129,7 @@ impl Supervisor {
                 self.shared.client.event(&config, event).await?;
                 self.replace(on, config)
             }
-            Fault::CrashLoop { on, after_ms } => {
+            Fault::CrashLoop { at: on, after_ms } => {
                 let mut config = self.config(on)?;
                 config.defect.crash_after_ms = Some(*after_ms);
                 self.replace(on, config)
@@ -139,7 +139,7 @@ impl Supervisor {
 
     fn config(&self, name: &str) -> anyhow::Result<RoleConfig> {
         let Some(sender) = self.wanted.get(name) else {
-            bail!("fault.on {name:?}: is not there")
+            bail!("fault.at {name:?}: is not there")
         };
         Ok(sender.borrow().clone())
     }
@@ -147,7 +147,7 @@ impl Supervisor {
     /// Starts a process anew with another configuration.
     fn replace(&self, name: &str, config: RoleConfig) -> anyhow::Result<()> {
         let Some(sender) = self.wanted.get(name) else {
-            bail!("fault.on {name:?}: is not there")
+            bail!("fault.at {name:?}: is not there")
         };
         sender.send_replace(config);
         Ok(())

@@ -82,12 +82,12 @@ async fn alerts(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// Tells of an incident that began or ended; one that was only widened is told of by its next verdict.
+/// Tells of an incident that began or ended.
 fn announce(app: &Arc<App>, incident: Incident) {
-    let occasion = match incident.is_open() {
-        true if incident.alerts.len() == 1 && incident.verdicts.is_empty() => Occasion::Opened,
-        true => return,
-        false => Occasion::Resolved,
+    let occasion = if incident.is_open() {
+        Occasion::Opened
+    } else {
+        Occasion::Resolved
     };
     info!(
         incident = incident.id,

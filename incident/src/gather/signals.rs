@@ -146,7 +146,8 @@ pub(crate) async fn read(
     evidence: &mut Evidence,
 ) -> Result<(), IncidentError> {
     for source in &SOURCES {
-        let short = (window.step * 2).max(Duration::from_secs(15));
+        // Two samples of a sender that reports once a step, and some slack.
+        let short = window.step * 2 + Duration::from_secs(2);
         let mut over = short;
         let mut series = query(engine, tenant, source, window, over).await?;
         if series.is_empty() && short < SLOW_SENDER {
@@ -154,8 +155,7 @@ pub(crate) async fn read(
             series = query(engine, tenant, source, window, over).await?;
         }
         for (labels, points) in series {
-            // A mean over a window moves only half a window after the change.
-            let shift = Shift::at(&points, window.onset.plus(over / 2));
+            let shift = Shift::around(&points, window.onset, over);
             let query = stored(tenant, source, &labels, (window, over));
             note(source, tenant, &labels, (shift, query), (graph, evidence));
         }

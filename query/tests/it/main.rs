@@ -1,0 +1,11 @@
+//! The query engine over a real store.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to panic where it stands"
+)]
+
+mod dashboards;
+mod fixture;
+mod promql;
+mod script;
+mod sql;

@@ -1,0 +1,108 @@
+//! SQL over a snapshot: head and files as one, limits, isolation.
+
+use std::sync::Arc;
+
+use arrow::util::pretty::pretty_format_batches;
+use demarc_proto::{AttrValue, Attributes, Labels, METRIC_NAME, Millis, Nanos, SpanId, TraceId};
+use demarc_query::{QueryConfig, QueryError};
+use demarc_store::{MetricRows, Rows, Sample, SpanKind, SpanRow, SpanStatus};
+
+use crate::fixture::{Bed, tenant};
+
+fn span(number: u8, service: &str) -> SpanRow {
+    let attributes: Attributes = [("http.route", AttrValue::from("/declare"))].into_iter().collect();
+    SpanRow {
+        trace_id: TraceId::from_bytes(&[number; 16]).unwrap(),
+        span_id: SpanId::from_bytes(&[number; 8]).unwrap(),
+        parent_span_id: None,
+        trace_state: String::new(),
+        name: "GET".to_owned(),
+        kind: SpanKind::Server,
+        start: Nanos(i64::from(number) * 1_000_000_000),
+        duration_ns: i64::from(number) * 1_000_000,
+        status: SpanStatus::Unset,
+        status_message: String::new(),
+        service: service.to_owned(),
+        scope: String::new(),
+        resource: Arc::new(Attributes::default()),
+        attributes,
+        events: Vec::new(),
+        links: Vec::new(),
+    }
+}
+
+fn spans(rows: Vec<SpanRow>) -> Rows {
+    Rows { spans: rows, ..Rows::default() }
+}
+
+async fn table(bed: &Bed, name: &str, sql: &str) -> String {
+    let frame = bed.engine.sql(&tenant(name), sql).await.unwrap();
+    pretty_format_batches(&frame.batches).unwrap().to_string()
+}
+
+#[tokio::test]
+async fn head_and_files_are_one_table() {
+    let bed = Bed::new().await;
+    bed.append(&tenant("a"), spans(vec![span(1, "api"), span(2, "api")])).await;
+    bed.store.flush().await.unwrap();
+    bed.append(&tenant("a"), spans(vec![span(3, "web")])).await;
+    let shown = table(
+        &bed,
+        "a",
+        "SELECT service, count(*) AS n, max(duration) AS longest, max(attributes['http.route']) AS route \
+         FROM spans GROUP BY service ORDER BY service",
+    )
+    .await;
+    let wanted = "\
++---------+---+---------+----------+
+| service | n | longest | route    |
++---------+---+---------+----------+
+| api     | 2 | 2000000 | /declare |
+| web     | 1 | 3000000 | /declare |
++---------+---+---------+----------+";
+    assert_eq!(shown, wanted);
+    let trace = bed.engine.trace(&tenant("a"), TraceId::from_bytes(&[2; 16]).unwrap()).await.unwrap();
+    assert_eq!(trace, vec![span(2, "api")]);
+}
+
+#[tokio::test]
+async fn tenants_do_not_see_each_other_in_head_or_files() {
+    let bed = Bed::new().await;
+    bed.append(&tenant("a"), spans(vec![span(1, "api")])).await;
+    bed.store.flush().await.unwrap();
+    bed.append(&tenant("a"), spans(vec![span(2, "api")])).await;
+    bed.append(&tenant("b"), spans(vec![span(3, "other")])).await;
+    let shown = table(&bed, "b", "SELECT service FROM spans").await;
+    assert!(shown.contains("other") && !shown.contains("api"), "{shown}");
+    let trace = bed.engine.trace(&tenant("b"), TraceId::from_bytes(&[1; 16]).unwrap()).await.unwrap();
+    assert!(trace.is_empty());
+}
+
+#[tokio::test]
+async fn a_query_that_asks_for_too_much_is_stopped() {
+    let config = QueryConfig { max_rows: 10, timeout_seconds: 1, ..QueryConfig::default() };
+    let bed = Bed::with(config).await;
+    let rows: Vec<SpanRow> = (1..=20).map(|number| span(number, "api")).collect();
+    bed.append(&tenant("a"), spans(rows)).await;
+    let error = bed.engine.sql(&tenant("a"), "SELECT * FROM spans").await.unwrap_err();
+    assert!(matches!(error, QueryError::Limit { limit: 10, .. }), "{error}");
+    let endless = "SELECT count(*) FROM range(4000000000) a, range(4000000000) b";
+    let error = bed.engine.sql(&tenant("a"), endless).await.unwrap_err();
+    assert!(matches!(error, QueryError::Timeout(_) | QueryError::Execution(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_series_is_read_across_a_flush() {
+    let bed = Bed::new().await;
+    let labels = Labels::from_pairs([(METRIC_NAME, "jobs_total")]);
+    for minute in 0..10 {
+        let sample = Sample { time: Millis(minute * 60_000), value: minute as f64 };
+        let one = MetricRows { labels: labels.clone(), samples: vec![sample], ..MetricRows::default() };
+        bed.append(&tenant("a"), Rows { metrics: vec![one], ..Rows::default() }).await;
+        if minute == 5 {
+            bed.store.flush().await.unwrap();
+        }
+    }
+    let answer = bed.engine.instant(&tenant("a"), "increase(jobs_total[9m])", Millis(540_000)).await.unwrap();
+    assert!(format!("{:?}", answer.value).contains("value: 9.0"), "{:?}", answer.value);
+}

@@ -1,0 +1,16 @@
+//! The server as its users meet it: a child process, its sockets, its command line.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to panic where it stands"
+)]
+
+mod architecture;
+mod cli;
+mod harness;
+mod incident;
+mod isolation;
+mod kill;
+mod otlp;
+mod prometheus;
+mod python;
+mod sql;
