@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::{
     IngestConfig, IngestError, Receipt, Signal,
     log::{LogContext, change, record},
-    metric::{Deltas, MetricContext, resource_metrics},
+    metric::{Deltas, MetricContext, points, resource_metrics},
     pairing::{Pairing, observations},
     receipt::Tally,
     resource::{Reported, resource},
@@ -76,13 +76,14 @@ impl Ingest {
         request: ExportTraceServiceRequest,
     ) -> Result<Receipt, IngestError> {
         let mut tally = Tally::default();
-        let spans = self.span_rows(request, &mut tally);
-        let seen = self.pipe(tenant, &spans);
         let rows = Rows {
-            spans,
+            spans: self.span_rows(request, &mut tally),
             ..Rows::default()
         };
-        self.finish(Signal::Traces, tenant, rows, seen, tally).await
+        // Counted only once durable: what the sender must send again would count twice.
+        self.append(tenant, &rows).await?;
+        let seen = self.pipe(tenant, &rows.spans);
+        Ok(self.finish(Signal::Traces, seen, tally))
     }
 
     /// Takes metric points. When it returns, the accepted ones are durable and can be queried.
@@ -99,7 +100,7 @@ impl Ingest {
             let attributes = match resource(metrics.resource.take(), &self.config) {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
-                    tally.refuse(refusal);
+                    tally.refuse_all(refusal, points(&metrics));
                     continue;
                 }
             };
@@ -115,8 +116,8 @@ impl Ingest {
                     .observe(tenant, &attributes, at),
             );
         }
-        self.finish(Signal::Metrics, tenant, rows, seen, tally)
-            .await
+        self.append(tenant, &rows).await?;
+        Ok(self.finish(Signal::Metrics, seen, tally))
     }
 
     /// Takes log records. When it returns, the accepted ones are durable and can be queried.
@@ -133,7 +134,8 @@ impl Ingest {
             let attributes = match resource(logs.resource, &self.config) {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
-                    tally.refuse(refusal);
+                    let scopes = logs.scope_logs.iter();
+                    tally.refuse_all(refusal, scopes.map(|scope| scope.log_records.len()).sum());
                     continue;
                 }
             };
@@ -170,7 +172,8 @@ impl Ingest {
             .iter()
             .filter_map(|row| change(tenant, row))
             .collect();
-        self.finish(Signal::Logs, tenant, rows, seen, tally).await
+        self.append(tenant, &rows).await?;
+        Ok(self.finish(Signal::Logs, seen, tally))
     }
 
     /// Writes the metrics derived from spans, and reports the calls whose sides have met or waited long enough.
@@ -216,7 +219,8 @@ impl Ingest {
             let attributes = match resource(spans.resource, &self.config) {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
-                    tally.refuse(refusal);
+                    let scopes = spans.scope_spans.iter();
+                    tally.refuse_all(refusal, scopes.map(|scope| scope.spans.len()).sum());
                     continue;
                 }
             };
@@ -263,21 +267,18 @@ impl Ingest {
         seen
     }
 
-    async fn finish(
-        &self,
-        signal: Signal,
-        tenant: &TenantId,
-        rows: Rows,
-        seen: Vec<Observation>,
-        tally: Tally,
-    ) -> Result<Receipt, IngestError> {
+    async fn append(&self, tenant: &TenantId, rows: &Rows) -> Result<(), IngestError> {
         if !rows.is_empty() {
             self.store.append(tenant, rows).await?;
         }
+        Ok(())
+    }
+
+    fn finish(&self, signal: Signal, seen: Vec<Observation>, tally: Tally) -> Receipt {
         self.report(seen);
         let receipt = tally.into_receipt();
         receipt.count(signal);
-        Ok(receipt)
+        receipt
     }
 
     /// The topology may be behind; the acknowledgement never waits for it.

@@ -108,16 +108,16 @@ fn one_metric(metric: Metric, builder: &mut Builder<'_, '_>) {
     let (name, unit) = (metric.name, metric.unit);
     builder.help = metric.description;
     builder.unit = unit.clone();
+    let start = |builder: &mut Builder<'_, '_>, kind| {
+        builder.start(metric_name(&name, &unit, kind), kind);
+    };
     match metric.data {
         None => {
             let sentence = format!("metric {name:?}: must hold data");
             builder.refuse(Refusal::new("no_data", sentence));
         }
         Some(Data::Gauge(gauge)) => {
-            builder.start(
-                metric_name(&name, &unit, MetricKind::Gauge),
-                MetricKind::Gauge,
-            );
+            start(builder, MetricKind::Gauge);
             gauge
                 .data_points
                 .into_iter()
@@ -129,17 +129,14 @@ fn one_metric(metric: Metric, builder: &mut Builder<'_, '_>) {
             } else {
                 MetricKind::Gauge
             };
-            builder.start(metric_name(&name, &unit, kind), kind);
+            start(builder, kind);
             let delta = temporality(sum.aggregation_temporality);
             sum.data_points
                 .into_iter()
                 .for_each(|point| builder.sum(point, delta));
         }
         Some(Data::Histogram(histogram)) => {
-            builder.start(
-                metric_name(&name, &unit, MetricKind::Histogram),
-                MetricKind::Histogram,
-            );
+            start(builder, MetricKind::Histogram);
             let delta = temporality(histogram.aggregation_temporality);
             histogram
                 .data_points
@@ -147,10 +144,7 @@ fn one_metric(metric: Metric, builder: &mut Builder<'_, '_>) {
                 .for_each(|point| builder.histogram(point, delta));
         }
         Some(Data::ExponentialHistogram(histogram)) => {
-            builder.start(
-                metric_name(&name, &unit, MetricKind::Histogram),
-                MetricKind::Histogram,
-            );
+            start(builder, MetricKind::Histogram);
             let delta = temporality(histogram.aggregation_temporality);
             histogram
                 .data_points
@@ -158,16 +152,30 @@ fn one_metric(metric: Metric, builder: &mut Builder<'_, '_>) {
                 .for_each(|point| builder.exponential(point, delta));
         }
         Some(Data::Summary(summary)) => {
-            builder.start(
-                metric_name(&name, &unit, MetricKind::Summary),
-                MetricKind::Summary,
-            );
+            start(builder, MetricKind::Summary);
             summary
                 .data_points
                 .into_iter()
                 .for_each(|point| builder.summary(point));
         }
     }
+}
+
+/// How many points the metrics of one resource hold; a metric without data counts as one.
+pub(crate) fn points(metrics: &ResourceMetrics) -> usize {
+    let metrics = metrics
+        .scope_metrics
+        .iter()
+        .flat_map(|scope| &scope.metrics);
+    let count = |metric: &Metric| match &metric.data {
+        None => 1,
+        Some(Data::Gauge(data)) => data.data_points.len(),
+        Some(Data::Sum(data)) => data.data_points.len(),
+        Some(Data::Histogram(data)) => data.data_points.len(),
+        Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
+        Some(Data::Summary(data)) => data.data_points.len(),
+    };
+    metrics.map(count).sum()
 }
 
 /// What the values count from; unspecified is read as cumulative.

@@ -95,11 +95,19 @@ impl Tally {
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        self.refuse_all(refusal, 1);
+    }
+
+    /// Refuses that many rows for one reason.
+    pub(crate) fn refuse_all(&mut self, refusal: Refusal, rows: usize) {
+        if rows == 0 {
+            return;
+        }
         let entry = self
             .rejected
             .entry(refusal.reason)
             .or_insert((0, refusal.example));
-        entry.0 += 1;
+        entry.0 += rows as u64;
     }
 
     pub(crate) fn into_receipt(self) -> Receipt {

@@ -83,8 +83,8 @@ impl RuleSet {
 
     /// Reads a rule file's text. The error names group and rule.
     pub fn from_yaml(scope: Scope, text: &str) -> Result<Self, RulesError> {
-        let read: FileText =
-            serde_saphyr::from_str(text).map_err(|error| RulesError::File(error.to_string()))?;
+        let read: FileText = serde_saphyr::from_str(first_document(text))
+            .map_err(|error| RulesError::File(error.to_string()))?;
         let mut groups: Vec<Group> = Vec::new();
         for group in read.groups {
             if groups.iter().any(|known| known.name == group.name) {
@@ -95,6 +95,21 @@ impl RuleSet {
         }
         Ok(Self { scope, groups })
     }
+}
+
+/// Prometheus reads the first document of a file and leaves the others.
+fn first_document(text: &str) -> &str {
+    let mut begun = false;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if begun && line.trim_end() == "---" {
+            return &text[..at];
+        }
+        let content = line.trim();
+        begun |= !content.is_empty() && !content.starts_with('#') && content != "---";
+        at += line.len();
+    }
+    text
 }
 
 #[derive(serde::Deserialize)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use demarc_proto::{Labels, METRIC_NAME, Nanos, TenantId};
 use demarc_query::{Engine, Value};
-use demarc_store::{MetricKind, MetricRows, Sample};
+use demarc_store::{MetricKind, MetricRows, Rows, Sample, Store};
 
 use crate::{
     AlertRule, AlertState, Condition, Group, RecordRule, Rule, RulesError, step, template,
@@ -58,19 +58,37 @@ pub(crate) struct GroupState {
     pub(crate) alerts: BTreeMap<(usize, Labels), Alert>,
     /// Series that the last evaluation wrote: they end when the next does not.
     written: BTreeSet<Labels>,
+    /// Those of them that this evaluation has written already.
+    recorded: BTreeSet<Labels>,
+}
+
+impl GroupState {
+    fn written_now(
+        &mut self,
+        recorded: &BTreeMap<Labels, f64>,
+        series: &mut BTreeMap<Labels, f64>,
+    ) {
+        self.recorded.extend(recorded.keys().cloned());
+        series.extend(
+            recorded
+                .iter()
+                .map(|(labels, value)| (labels.clone(), *value)),
+        );
+    }
 }
 
 /// What one evaluation makes.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) rows: Vec<MetricRows>,
     pub(crate) events: Vec<AlertEvent>,
     pub(crate) failures: Vec<RulesError>,
 }
 
 /// Evaluates a group's rules in order.
+///
+/// What a recording rule yields is in the store before the next rule is evaluated.
 pub(crate) async fn evaluate(
-    engine: &Engine,
+    (engine, store): (&Engine, &Store),
     tenant: &TenantId,
     group: &Group,
     state: &mut GroupState,
@@ -85,7 +103,12 @@ pub(crate) async fn evaluate(
         };
         let result = query(engine, tenant, expr, now, group.limit).await;
         match (rule, result) {
-            (Rule::Record(rule), Ok(vector)) => record(rule, vector, &mut series),
+            (Rule::Record(rule), Ok(vector)) => {
+                let recorded = record(rule, vector);
+                state.written_now(&recorded, &mut series);
+                let written = write(store, tenant, &recorded, now).await;
+                outcome.failures.extend(written.err());
+            }
             (Rule::Alert(rule), Ok(vector)) => {
                 let alerts = alerts(tenant, rule, vector, now);
                 advance(at, rule, alerts, state, now, &mut outcome);
@@ -101,29 +124,25 @@ pub(crate) async fn evaluate(
         labels.set("alertstate", alert.state.as_str());
         series.insert(labels, 1.0);
     }
-    let ended = state
-        .written
+    let written = std::mem::take(&mut state.written);
+    let recorded = std::mem::take(&mut state.recorded);
+    let is_alerts = |labels: &Labels| !recorded.contains(labels);
+    let mut last: BTreeMap<Labels, f64> = series
         .iter()
-        .filter(|labels| !series.contains_key(*labels));
-    let ended = ended
-        .map(|labels| (labels.clone(), f64::from_bits(STALE)))
-        .collect::<Vec<_>>();
-    state.written = series.keys().cloned().collect();
+        .filter(|(labels, _)| is_alerts(labels))
+        .map(|(l, v)| (l.clone(), *v))
+        .collect();
+    for labels in written
+        .into_iter()
+        .filter(|labels| !series.contains_key(labels))
+    {
+        last.insert(labels, f64::from_bits(STALE));
+    }
+    state.written = series.into_keys().collect();
     state.evaluated_at = Some(now);
-    outcome.rows.extend(
-        series
-            .into_iter()
-            .chain(ended)
-            .map(|(labels, value)| MetricRows {
-                labels,
-                kind: MetricKind::Gauge,
-                samples: vec![Sample {
-                    time: now.to_millis(),
-                    value,
-                }],
-                ..MetricRows::default()
-            }),
-    );
+    outcome
+        .failures
+        .extend(write(store, tenant, &last, now).await.err());
     outcome
 }
 
@@ -156,7 +175,8 @@ async fn query(
     Ok(vector)
 }
 
-fn record(rule: &RecordRule, vector: Vec<(Labels, f64)>, series: &mut BTreeMap<Labels, f64>) {
+fn record(rule: &RecordRule, vector: Vec<(Labels, f64)>) -> BTreeMap<Labels, f64> {
+    let mut series = BTreeMap::new();
     for (mut labels, value) in vector {
         labels.set(METRIC_NAME, &rule.name);
         for (name, value) in &rule.labels {
@@ -164,6 +184,30 @@ fn record(rule: &RecordRule, vector: Vec<(Labels, f64)>, series: &mut BTreeMap<L
         }
         series.insert(labels, value);
     }
+    series
+}
+
+async fn write(
+    store: &Store,
+    tenant: &TenantId,
+    series: &BTreeMap<Labels, f64>,
+    now: Nanos,
+) -> Result<(), RulesError> {
+    let time = now.to_millis();
+    let metrics = series.iter().map(|(labels, value)| MetricRows {
+        labels: labels.clone(),
+        kind: MetricKind::Gauge,
+        samples: vec![Sample {
+            time,
+            value: *value,
+        }],
+        ..MetricRows::default()
+    });
+    let rows = Rows {
+        metrics: metrics.collect(),
+        ..Rows::default()
+    };
+    Ok(store.append(tenant, rows).await?)
 }
 
 /// The alerts that a result stands for, all as if they had just begun.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use demarc_proto::{Clock, Nanos, TenantId};
 use demarc_query::Engine;
-use demarc_store::{Rows, Store};
+use demarc_store::Store;
 use tokio::sync::Mutex;
 use tracing::warn;
 
@@ -75,20 +75,13 @@ impl Rules {
         let mut events = Vec::new();
         for (key, group) in self.due(&states, now) {
             let state = states.entry(key.clone()).or_default();
-            let outcome = group::evaluate(&self.engine, &key.0, group, state, now).await;
+            let outcome = {
+                let both = (&*self.engine, &*self.store);
+                group::evaluate(both, &key.0, group, state, now).await
+            };
             for failure in outcome.failures {
                 let failure: &dyn std::error::Error = &failure;
                 warn!(tenant = %key.0, group = group.name, failure, "rule failed");
-            }
-            let rows = Rows {
-                metrics: outcome.rows,
-                ..Rows::default()
-            };
-            if !rows.is_empty()
-                && let Err(error) = self.store.append(&key.0, rows).await
-            {
-                let error: &dyn std::error::Error = &error;
-                warn!(tenant = %key.0, error, "results of rules were not written");
             }
             events.extend(outcome.events);
         }

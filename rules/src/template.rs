@@ -17,8 +17,14 @@ pub(crate) fn expand(text: &str, labels: &Labels, value: f64) -> String {
         return text.to_owned();
     };
     let mut filled = String::new();
+    // The value of each `with` that is open; nothing is shown inside one that is empty.
+    let mut open: Vec<&str> = Vec::new();
     for part in parts {
         match part {
+            Part::With(name) => open.push(labels.get(name)),
+            Part::End => drop(open.pop()),
+            _ if open.contains(&"") => {}
+            Part::Dot => filled.push_str(open.last().copied().unwrap_or_default()),
             Part::Text(text) => filled.push_str(text),
             Part::Label(name) => filled.push_str(labels.get(name)),
             Part::Value(format) => filled.push_str(&format.apply(value)),
@@ -31,6 +37,11 @@ enum Part<'a> {
     Text(&'a str),
     Label(&'a str),
     Value(Format),
+    /// `{{ with $labels.x }}`
+    With(&'a str),
+    /// `{{ . }}`: the value of the nearest `with`.
+    Dot,
+    End,
 }
 
 #[derive(Clone, Copy)]
@@ -46,12 +57,34 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        parts.push(Part::Text(before));
         let (inside, behind) = after
             .split_once("}}")
             .ok_or_else(|| format!("template {text:?}: \"}}}}\" is missing"))?;
+        // A hyphen inside the braces takes away the white space outside them.
+        let before = if inside.starts_with("- ") {
+            before.trim_end()
+        } else {
+            before
+        };
+        parts.push(Part::Text(before));
         parts.push(part(inside.trim().trim_matches('-').trim())?);
-        rest = behind;
+        rest = if inside.ends_with(" -") {
+            behind.trim_start()
+        } else {
+            behind
+        };
+    }
+    let opened = parts
+        .iter()
+        .filter(|part| matches!(part, Part::With(_)))
+        .count();
+    if opened
+        != parts
+            .iter()
+            .filter(|part| matches!(part, Part::End))
+            .count()
+    {
+        return Err(format!("template {text:?}: each with needs one end"));
     }
     parts.push(Part::Text(rest));
     Ok(parts)
@@ -64,6 +97,14 @@ fn part(inside: &str) -> Result<Part<'_>, String> {
              humanizeDuration or printf"
         )
     };
+    match inside {
+        "." => return Ok(Part::Dot),
+        "end" => return Ok(Part::End),
+        _ => {}
+    }
+    if let Some(what) = inside.strip_prefix("with ") {
+        return label(what.trim()).map(Part::With).ok_or_else(unknown);
+    }
     if let Some(rest) = inside.strip_prefix("printf ") {
         let (format, what) = rest.rsplit_once(' ').ok_or_else(unknown)?;
         let is_value = matches!(what, "$value" | ".Value");
@@ -77,9 +118,7 @@ fn part(inside: &str) -> Result<Part<'_>, String> {
         Some((what, format)) => (what.trim(), Some(format.trim())),
         None => (inside, None),
     };
-    let label = what
-        .strip_prefix("$labels.")
-        .or(what.strip_prefix(".Labels."));
+    let label = label(what);
     match (label, format) {
         (Some(name), None) => Ok(Part::Label(name)),
         (None, format) if matches!(what, "$value" | ".Value") => {
@@ -87,6 +126,13 @@ fn part(inside: &str) -> Result<Part<'_>, String> {
         }
         _ => Err(unknown()),
     }
+}
+
+fn label(what: &str) -> Option<&str> {
+    let prefixes = ["$labels.", ".Labels.", "$.Labels.", "$.labels."];
+    prefixes
+        .into_iter()
+        .find_map(|prefix| what.strip_prefix(prefix))
 }
 
 fn format_of(name: Option<&str>) -> Option<Format> {
@@ -197,6 +243,16 @@ mod tests {
             ("{{ $value | humanizeDuration }}", 3723.0, "1h 2m 3s"),
             ("{{ printf \"%.2f\" $value }}", 1.005, "1.00"),
             ("{{ $value }}", 2.5, "2.5"),
+            (
+                "a{{ with $labels.service -}} on {{ . }} {{- end }}!",
+                0.0,
+                "aon tax-api!",
+            ),
+            (
+                "a{{ with $labels.absent -}} on {{ . }} {{- end }}!",
+                0.0,
+                "a!",
+            ),
         ] {
             check(text).unwrap();
             assert_eq!(expand(text, &labels, value), wanted, "{text}");

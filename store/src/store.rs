@@ -2,7 +2,7 @@
 
 mod open;
 
-use std::{path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{borrow::Borrow, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use demarc_proto::{Clock, TenantId};
 use parking_lot::Mutex;
@@ -52,8 +52,13 @@ impl Store {
     }
 
     /// Appends `rows`, all or nothing. Returns once they are on disk and every later snapshot shows them.
-    #[tracing::instrument(skip_all, err, fields(%tenant, rows = rows.len()))]
-    pub async fn append(&self, tenant: &TenantId, rows: Rows) -> Result<(), StoreError> {
+    #[tracing::instrument(skip_all, err, fields(%tenant, rows = rows.borrow().len()))]
+    pub async fn append(
+        &self,
+        tenant: &TenantId,
+        rows: impl Borrow<Rows>,
+    ) -> Result<(), StoreError> {
+        let rows = rows.borrow();
         let commands = self.commands.lock().clone().ok_or(StoreError::Closed)?;
         if rows.is_empty() {
             return Ok(());

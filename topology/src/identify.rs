@@ -39,9 +39,7 @@ pub(crate) fn resource(state: &mut State, seen: &ResourceObservation, config: &T
             state.entity(end, during, config);
         }
         state.entity(link, during, config);
-    } else if !is_agent(&seen.resource)
-        && let Some(service) = service(&seen.tenant, &seen.resource)
-    {
+    } else if let Some(service) = service(&seen.tenant, &seen.resource) {
         if let Some(instance) = instance(&seen.tenant, &seen.resource) {
             let part = (
                 instance.id.clone(),
@@ -81,14 +79,6 @@ pub(crate) fn resource(state: &mut State, seen: &ResourceObservation, config: &T
     for entity in ground {
         state.entity(entity, during, config);
     }
-}
-
-/// Whether the resource is an agent that reports on its host or link: it says `host.id`, which services do not know, and is
-/// itself the host's only instance of that name.
-fn is_agent(resource: &Attributes) -> bool {
-    let instance = resource.str("service.instance.id");
-    let is_named_as_its_host = instance.is_some() && instance == resource.str("host.name");
-    is_named_as_its_host || resource.str("service.name").is_none()
 }
 
 /// The service that a resource is of, and what kind it is.

@@ -30,9 +30,15 @@ fn number_points() -> impl Strategy<Value = Vec<NumberDataPoint>> {
 
 fn data() -> impl Strategy<Value = Option<Data>> {
     let gauge = number_points().prop_map(|data_points| Some(Data::Gauge(Gauge { data_points })));
-    let sum = (number_points(), 0..4_i32, any::<bool>()).prop_map(|(data_points, temporality, is_monotonic)| {
-        Some(Data::Sum(Sum { data_points, aggregation_temporality: temporality, is_monotonic }))
-    });
+    let sum = (number_points(), 0..4_i32, any::<bool>()).prop_map(
+        |(data_points, temporality, is_monotonic)| {
+            Some(Data::Sum(Sum {
+                data_points,
+                aggregation_temporality: temporality,
+                is_monotonic,
+            }))
+        },
+    );
     let histogram = (
         any::<u64>(),
         prop::collection::vec(any::<u64>(), 0..5),
@@ -46,15 +52,26 @@ fn data() -> impl Strategy<Value = Option<Data>> {
                 explicit_bounds,
                 ..HistogramDataPoint::default()
             };
-            Some(Data::Histogram(Histogram { data_points: vec![point], aggregation_temporality: temporality }))
+            Some(Data::Histogram(Histogram {
+                data_points: vec![point],
+                aggregation_temporality: temporality,
+            }))
         });
-    let exponential = (any::<i32>(), any::<i32>(), prop::collection::vec(any::<u64>(), 0..5), any::<f64>())
+    let exponential = (
+        any::<i32>(),
+        any::<i32>(),
+        prop::collection::vec(any::<u64>(), 0..5),
+        any::<f64>(),
+    )
         .prop_map(|(scale, offset, bucket_counts, zero_threshold)| {
             let point = ExponentialHistogramDataPoint {
                 time_unix_nano: 1,
                 scale,
                 zero_threshold,
-                positive: Some(Buckets { offset, bucket_counts }),
+                positive: Some(Buckets {
+                    offset,
+                    bucket_counts,
+                }),
                 ..ExponentialHistogramDataPoint::default()
             };
             Some(Data::ExponentialHistogram(ExponentialHistogram {
@@ -78,7 +95,10 @@ proptest! {
 
 #[test]
 fn any_metric_is_counted_once_as_accepted_or_refused() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let bed = runtime.block_on(Bed::new());
     let tenant = TenantId::default();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(128));
@@ -90,12 +110,25 @@ fn any_metric_is_counted_once_as_accepted_or_refused() {
                 Some(Data::Sum(sum)) => sum.data_points.len(),
                 _ => 1,
             };
-            let metric = Metric { name, unit, data, ..Metric::default() };
-            let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
-            let request = ExportMetricsServiceRequest {
-                resource_metrics: vec![ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() }],
+            let metric = Metric {
+                name,
+                unit,
+                data,
+                ..Metric::default()
             };
-            let receipt = runtime.block_on(bed.ingest.metrics(&tenant, request)).unwrap();
+            let scope = ScopeMetrics {
+                metrics: vec![metric],
+                ..ScopeMetrics::default()
+            };
+            let request = ExportMetricsServiceRequest {
+                resource_metrics: vec![ResourceMetrics {
+                    scope_metrics: vec![scope],
+                    ..ResourceMetrics::default()
+                }],
+            };
+            let receipt = runtime
+                .block_on(bed.ingest.metrics(&tenant, request))
+                .unwrap();
             let refused: u64 = receipt.rejected.iter().map(|one| one.count).sum();
             prop_assert!(receipt.accepted + refused >= 1 || points == 0);
             Ok(())

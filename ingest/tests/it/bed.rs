@@ -25,10 +25,18 @@ impl Bed {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let shared: Arc<dyn Clock> = clock.clone();
-        let store = Store::open(folder.path(), StoreConfig::default(), Arc::clone(&shared)).await.unwrap();
+        let store = Store::open(folder.path(), StoreConfig::default(), Arc::clone(&shared))
+            .await
+            .unwrap();
         let (sender, observations) = mpsc::channel(100);
         let ingest = Ingest::new(Arc::clone(&store), IngestConfig::default(), shared, sender);
-        Self { ingest, store, clock, observations, _folder: folder }
+        Self {
+            ingest,
+            store,
+            clock,
+            observations,
+            _folder: folder,
+        }
     }
 
     /// What a table holds of the tenant, as text.

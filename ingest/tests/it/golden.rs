@@ -17,19 +17,42 @@ async fn check(case: &Path) {
     if let Some(body) = read("traces.json") {
         let request = decode_traces(Encoding::Json, &body).unwrap();
         let receipt = bed.ingest.traces(&tenant, request).await.unwrap();
-        writeln!(shown, "traces: {} accepted; {}", receipt.accepted, receipt.message()).unwrap();
+        writeln!(
+            shown,
+            "traces: {} accepted; {}",
+            receipt.accepted,
+            receipt.message()
+        )
+        .unwrap();
         tables.push(Table::Spans);
     }
     if let Some(body) = read("metrics.json") {
         let request = decode_metrics(Encoding::Json, &body).unwrap();
         let receipt = bed.ingest.metrics(&tenant, request).await.unwrap();
-        writeln!(shown, "metrics: {} accepted; {}", receipt.accepted, receipt.message()).unwrap();
-        tables.extend([Table::Series, Table::Samples, Table::Histograms, Table::Exemplars]);
+        writeln!(
+            shown,
+            "metrics: {} accepted; {}",
+            receipt.accepted,
+            receipt.message()
+        )
+        .unwrap();
+        tables.extend([
+            Table::Series,
+            Table::Samples,
+            Table::Histograms,
+            Table::Exemplars,
+        ]);
     }
     if let Some(body) = read("logs.json") {
         let request = decode_logs(Encoding::Json, &body).unwrap();
         let receipt = bed.ingest.logs(&tenant, request).await.unwrap();
-        writeln!(shown, "logs: {} accepted; {}", receipt.accepted, receipt.message()).unwrap();
+        writeln!(
+            shown,
+            "logs: {} accepted; {}",
+            receipt.accepted,
+            receipt.message()
+        )
+        .unwrap();
         tables.extend([Table::Logs, Table::Changes]);
     }
     for table in tables {
@@ -43,7 +66,11 @@ async fn check(case: &Path) {
         std::fs::write(&golden, &shown).unwrap();
     }
     let expected = std::fs::read_to_string(&golden).unwrap_or_default();
-    assert!(shown == expected, "{}:\n{shown}\nis not\n{expected}", case.display());
+    assert!(
+        shown == expected,
+        "{}:\n{shown}\nis not\n{expected}",
+        case.display()
+    );
 }
 
 #[tokio::test]
@@ -62,7 +89,12 @@ async fn the_examples_of_the_specification_are_taken_whole() {
     use std::io::Write as _;
     let folder = Path::new("../../shared/compat/otlp");
     if !folder.exists() {
-        writeln!(std::io::stderr(), "skipped: {} is not there", folder.display()).unwrap();
+        writeln!(
+            std::io::stderr(),
+            "skipped: {} is not there",
+            folder.display()
+        )
+        .unwrap();
         return;
     }
     let bed = Bed::new().await;
@@ -87,6 +119,10 @@ async fn the_examples_of_the_specification_are_taken_whole() {
             _ => continue,
         };
         let receipt = receipt.unwrap();
-        assert!(receipt.accepted > 0 && receipt.rejected.is_empty(), "{name}: {}", receipt.message());
+        assert!(
+            receipt.accepted > 0 && receipt.rejected.is_empty(),
+            "{name}: {}",
+            receipt.message()
+        );
     }
 }

@@ -29,7 +29,10 @@ fn body(spans: &[(&str, &str, &str, u32, u32)]) -> Vec<u8> {
 
 async fn send(bed: &Bed, spans: &[(&str, &str, &str, u32, u32)]) {
     let request = decode_traces(Encoding::Json, &body(spans)).unwrap();
-    bed.ingest.traces(&TenantId::default(), request).await.unwrap();
+    bed.ingest
+        .traces(&TenantId::default(), request)
+        .await
+        .unwrap();
 }
 
 fn calls(bed: &mut Bed) -> Vec<demarc_proto::CallObservation> {
@@ -50,14 +53,22 @@ async fn both_sides_of_a_call_meet_whichever_comes_first() {
         let mut bed = Bed::new().await;
         let client = ("web", "0000000000000001", "", 3, 0);
         let server = ("api", "0000000000000002", "0000000000000001", 2, 0);
-        for one in if server_first { [server, client] } else { [client, server] } {
+        for one in if server_first {
+            [server, client]
+        } else {
+            [client, server]
+        } {
             send(&bed, &[one]).await;
         }
         bed.ingest.flush_span_metrics().await.unwrap();
         let calls = calls(&mut bed);
         assert_eq!(calls.len(), 1);
-        assert!(matches!(&calls[0].server, Peer::Instrumented(side) if side.resource.str("service.name") == Some("api")));
-        assert!(matches!(calls[0].alias.as_deref(), Some(Peer::Remote { address }) if address == "api.local"));
+        assert!(
+            matches!(&calls[0].server, Peer::Instrumented(side) if side.resource.str("service.name") == Some("api"))
+        );
+        assert!(
+            matches!(calls[0].alias.as_deref(), Some(Peer::Remote { address }) if address == "api.local")
+        );
         assert_eq!((calls[0].count, calls[0].errors), (1, 0));
     }
 }
@@ -71,17 +82,32 @@ async fn a_call_without_an_answer_waits_and_then_names_its_address() {
     bed.clock.advance(Duration::from_secs(11));
     bed.ingest.flush_span_metrics().await.unwrap();
     let calls = calls(&mut bed);
-    assert!(matches!(&calls[0].server, Peer::Remote { address } if address == "api.local"), "{calls:?}");
+    assert!(
+        matches!(&calls[0].server, Peer::Remote { address } if address == "api.local"),
+        "{calls:?}"
+    );
     assert_eq!(calls[0].errors, 1);
 }
 
 #[tokio::test]
 async fn spans_are_counted_by_service_operation_kind_and_status() {
     let bed = Bed::new().await;
-    send(&bed, &[("api", "0000000000000001", "", 2, 0), ("api", "0000000000000002", "", 2, 2)]).await;
+    send(
+        &bed,
+        &[
+            ("api", "0000000000000001", "", 2, 0),
+            ("api", "0000000000000002", "", 2, 2),
+        ],
+    )
+    .await;
     bed.ingest.flush_span_metrics().await.unwrap();
     let series = bed.shown(Table::Series);
-    for part in ["traces_spanmetrics_calls_total", "status_code: STATUS_CODE_ERROR", "span_kind: SPAN_KIND_SERVER", "le: 0.032"] {
+    for part in [
+        "traces_spanmetrics_calls_total",
+        "status_code: STATUS_CODE_ERROR",
+        "span_kind: SPAN_KIND_SERVER",
+        "le: 0.032",
+    ] {
         assert!(series.contains(part), "{part} is not in {series}");
     }
 }
@@ -100,6 +126,15 @@ async fn a_refused_resource_counts_all_its_rows() {
         "resource": {"attributes": many}, "scopeSpans": [{"spans": [span.clone(), span]}],
     }]});
     let request = decode_traces(Encoding::Json, &serde_json::to_vec(&body).unwrap()).unwrap();
-    let receipt = bed.ingest.traces(&TenantId::default(), request).await.unwrap();
-    assert_eq!((receipt.accepted, receipt.rejected_count()), (0, 2), "{}", receipt.message());
+    let receipt = bed
+        .ingest
+        .traces(&TenantId::default(), request)
+        .await
+        .unwrap();
+    assert_eq!(
+        (receipt.accepted, receipt.rejected_count()),
+        (0, 2),
+        "{}",
+        receipt.message()
+    );
 }

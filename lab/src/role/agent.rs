@@ -47,12 +47,9 @@ const EVERY: Duration = Duration::from_secs(2);
 pub(crate) async fn run(config: RoleConfig, list: &Path) -> anyhow::Result<()> {
     let mut named = config.clone();
     named.name = "host-agent".to_owned();
-    let resource = opentelemetry_sdk::Resource::builder()
-        .with_service_name("host-agent")
-        .with_attributes([
-            KeyValue::new("service.instance.id", config.host.clone()),
-            KeyValue::new("host.name", config.host.clone()),
-        ])
+    // An agent is no service: it speaks for its host.
+    let resource = opentelemetry_sdk::Resource::builder_empty()
+        .with_attribute(KeyValue::new("host.name", config.host.clone()))
         .build();
     telemetry::start(&named, resource)?;
     let host = Arc::new(Mutex::new(Host::default()));

@@ -30,8 +30,7 @@ pub(crate) async fn run(
     forwards: Vec<(SocketAddr, SocketAddr)>,
     defect: Watched,
 ) -> anyhow::Result<()> {
-    let resource = Resource::builder()
-        .with_service_name("link-agent")
+    let resource = Resource::builder_empty()
         .with_attributes([
             KeyValue::new("network.link.name", config.name.clone()),
             KeyValue::new("network.link.source.host.name", source),

@@ -25,13 +25,21 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 #[tokio::test]
 async fn every_expression_of_every_shipped_dashboard_is_answered() {
     let bed = Bed::new().await;
-    let variables = BTreeMap::from([("$__rate_interval", "1m"), ("$__interval", "15s"), ("$__range", "1h")]);
+    let variables = BTreeMap::from([
+        ("$__rate_interval", "1m"),
+        ("$__interval", "15s"),
+        ("$__range", "1h"),
+    ]);
     let folder = Path::new("../dashboards/grafana");
     let mut count = 0;
     let mut open = vec![folder.to_path_buf()];
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            open.extend(
+                std::fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
             continue;
         }
         if path.extension().is_none_or(|ending| ending != "json") {
@@ -41,7 +49,9 @@ async fn every_expression_of_every_shipped_dashboard_is_answered() {
         let mut found = Vec::new();
         expressions(&dashboard, &mut found);
         for text in found {
-            let query = variables.iter().fold(text.clone(), |text, (name, value)| text.replace(name, value));
+            let query = variables.iter().fold(text.clone(), |text, (name, value)| {
+                text.replace(name, value)
+            });
             let answer = bed.engine.instant(&tenant("t"), &query, Millis(0)).await;
             assert!(answer.is_ok(), "{}: {text}: {answer:?}", path.display());
             count += 1;

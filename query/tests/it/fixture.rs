@@ -21,9 +21,15 @@ impl Bed {
     pub(crate) async fn with(config: QueryConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Nanos(1_000_000_000_000)));
-        let store = Store::open(folder.path(), StoreConfig::default(), clock).await.unwrap();
+        let store = Store::open(folder.path(), StoreConfig::default(), clock)
+            .await
+            .unwrap();
         let engine = Engine::new(Arc::clone(&store), config).unwrap();
-        Self { store, engine, _folder: folder }
+        Self {
+            store,
+            engine,
+            _folder: folder,
+        }
     }
 
     pub(crate) async fn append(&self, tenant: &TenantId, rows: Rows) {

@@ -26,7 +26,11 @@ async fn our_own_scripts_hold() {
     assert!(!found.is_empty());
     for path in found {
         let (faults, count) = script::run(&bed, &path).await;
-        assert!(count > 0 && faults.is_empty(), "{}: {faults:#?}", path.display());
+        assert!(
+            count > 0 && faults.is_empty(),
+            "{}: {faults:#?}",
+            path.display()
+        );
     }
 }
 
@@ -37,7 +41,12 @@ async fn the_scripts_of_prometheus_hold_but_for_known_gaps() {
     let folder = Path::new("../../shared/compat/promql");
     let found = scripts(folder);
     if found.is_empty() {
-        writeln!(std::io::stderr(), "skipped: {} is not there", folder.display()).unwrap();
+        writeln!(
+            std::io::stderr(),
+            "skipped: {} is not there",
+            folder.display()
+        )
+        .unwrap();
         return;
     }
     let bed = Bed::new().await;
@@ -57,10 +66,20 @@ async fn the_scripts_of_prometheus_hold_but_for_known_gaps() {
         std::fs::write(list, text).unwrap();
         std::fs::write(std::env::temp_dir().join("promql-faults.txt"), &faults_text).unwrap();
     }
-    let known: BTreeSet<String> =
-        std::fs::read_to_string(list).unwrap().lines().map(str::to_owned).collect();
+    let known: BTreeSet<String> = std::fs::read_to_string(list)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let new: Vec<_> = failing.difference(&known).collect();
     let gone: Vec<_> = known.difference(&failing).collect();
-    assert!(new.is_empty(), "{} of {total} evals fail; new among them: {new:?}", failing.len());
-    assert!(gone.is_empty(), "these hold now, take them off known_gaps.txt: {gone:?}");
+    assert!(
+        new.is_empty(),
+        "{} of {total} evals fail; new among them: {new:?}",
+        failing.len()
+    );
+    assert!(
+        gone.is_empty(),
+        "these hold now, take them off known_gaps.txt: {gone:?}"
+    );
 }

@@ -43,14 +43,20 @@ struct Expected {
 pub(crate) async fn run(bed: &Bed, path: &Path) -> (Vec<(usize, String)>, usize) {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-    let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim())).peekable();
+    let mut lines = text
+        .lines()
+        .enumerate()
+        .map(|(at, line)| (at + 1, line.trim()))
+        .peekable();
     let (mut faults, mut count, mut generation) = (Vec::new(), 0, 0);
     let mut current = tenant(&format!("{name}-0"));
     while let Some((at, line)) = lines.next() {
         let mut block = Vec::new();
         let is_command = |line: &str| line.starts_with("load") || line.starts_with("eval");
         if is_command(line) {
-            while let Some((_, next)) = lines.next_if(|(_, next)| !next.is_empty() && !next.starts_with('#')) {
+            while let Some((_, next)) =
+                lines.next_if(|(_, next)| !next.is_empty() && !next.starts_with('#'))
+            {
                 block.push(next);
             }
         }
@@ -86,13 +92,19 @@ fn time(text: &str) -> Millis {
 async fn load(bed: &Bed, tenant: &TenantId, step: Duration, block: &[&str]) {
     let mut rows = Rows::default();
     for line in block {
-        let Some((labels, points)) = series_line(line) else { continue };
+        let Some((labels, points)) = series_line(line) else {
+            continue;
+        };
         let mut samples = Vec::new();
         for (at, value) in points.into_iter().enumerate() {
             let time = Millis(at as i64 * i64::try_from(step.as_millis()).unwrap());
             samples.extend(value.map(|value| Sample { time, value }));
         }
-        rows.metrics.push(MetricRows { labels, samples, ..MetricRows::default() });
+        rows.metrics.push(MetricRows {
+            labels,
+            samples,
+            ..MetricRows::default()
+        });
     }
     bed.append(tenant, rows).await;
 }
@@ -117,7 +129,9 @@ fn split(line: &str) -> (&str, &str) {
             (None, '"' | '\'' | '`') => quoted = Some(c),
             (None, '{') => depth += 1,
             (None, '}') => depth -= 1,
-            (None, _) if depth == 0 && c.is_whitespace() => return (&line[..at], line[at..].trim()),
+            (None, _) if depth == 0 && c.is_whitespace() => {
+                return (&line[..at], line[at..].trim());
+            }
             _ => {}
         }
     }
@@ -128,9 +142,14 @@ fn labels(series: &str) -> Option<Labels> {
     if series == "{}" {
         return Some(Labels::default());
     }
-    let Ok(Expr::VectorSelector(selector)) = promql_parser::parser::parse(series) else { return None };
-    let mut pairs: Vec<(String, String)> =
-        selector.name.iter().map(|name| (METRIC_NAME.to_owned(), name.clone())).collect();
+    let Ok(Expr::VectorSelector(selector)) = promql_parser::parser::parse(series) else {
+        return None;
+    };
+    let mut pairs: Vec<(String, String)> = selector
+        .name
+        .iter()
+        .map(|name| (METRIC_NAME.to_owned(), name.clone()))
+        .collect();
     for matcher in &selector.matchers.matchers {
         if matcher.op == MatchOp::Equal {
             pairs.push((matcher.name.clone(), matcher.value.clone()));
@@ -147,7 +166,9 @@ fn number(text: &str) -> Option<f64> {
         "stale" => Some(f64::from_bits(STALE)),
         text => text.parse().ok().or_else(|| {
             let hex = text.strip_prefix("0x")?;
-            i64::from_str_radix(hex, 16).ok().map(|number| number as f64)
+            i64::from_str_radix(hex, 16)
+                .ok()
+                .map(|number| number as f64)
         }),
     }
 }
@@ -156,8 +177,15 @@ fn number(text: &str) -> Option<f64> {
 fn expand(points: &str) -> Option<Vec<Option<f64>>> {
     let mut values = Vec::new();
     for word in points.split_whitespace() {
-        let Some((head, times)) = word.rsplit_once('x').filter(|(head, _)| !head.is_empty() && *head != "0") else {
-            values.push(if word == "_" { None } else { Some(number(word)?) });
+        let Some((head, times)) = word
+            .rsplit_once('x')
+            .filter(|(head, _)| !head.is_empty() && *head != "0")
+        else {
+            values.push(if word == "_" {
+                None
+            } else {
+                Some(number(word)?)
+            });
             continue;
         };
         let times: usize = times.parse().ok()?;
@@ -166,9 +194,10 @@ fn expand(points: &str) -> Option<Vec<Option<f64>>> {
             continue;
         }
         // A sign that begins the number, or stands in its exponent, is no operator.
-        let operator = head.char_indices().skip(1).find(|(at, c)| {
-            matches!(c, '+' | '-') && !head[..*at].ends_with(['e', 'E', '+', '-'])
-        });
+        let operator = head
+            .char_indices()
+            .skip(1)
+            .find(|(at, c)| matches!(c, '+' | '-') && !head[..*at].ends_with(['e', 'E', '+', '-']));
         let (start, delta) = match operator {
             None => (number(head)?, 0.0),
             Some((at, _)) => (number(&head[..at])?, number(&head[at..])?),
@@ -191,7 +220,10 @@ fn eval(line: usize, command: &str, block: &[&str]) -> Eval {
     let after = |words: usize| {
         let mut rest = command;
         for _ in 0..words {
-            rest = rest.trim_start().split_once(char::is_whitespace).map_or("", |(_, rest)| rest);
+            rest = rest
+                .trim_start()
+                .split_once(char::is_whitespace)
+                .map_or("", |(_, rest)| rest);
         }
         rest.trim().to_owned()
     };
@@ -207,7 +239,12 @@ fn eval(line: usize, command: &str, block: &[&str]) -> Eval {
     for line in block {
         expect(line, &mut expected);
     }
-    Eval { line, query, when, expected }
+    Eval {
+        line,
+        query,
+        when,
+        expected,
+    }
 }
 
 fn expect(line: &str, expected: &mut Expected) {
@@ -259,7 +296,10 @@ async fn check(bed: &Bed, tenant: &TenantId, eval: &Eval) -> Result<(), String> 
     if expected.other {
         return Err(format!("{place}: expects what this runner cannot compare"));
     }
-    if expected.warns.is_some_and(|warns| warns == answer.warnings.is_empty()) {
+    if expected
+        .warns
+        .is_some_and(|warns| warns == answer.warnings.is_empty())
+    {
         return Err(format!("{place}: warnings are {:?}", answer.warnings));
     }
     compare(&answer, eval).map_err(|fault| format!("{place}: {fault}"))
@@ -270,18 +310,28 @@ fn compare(answer: &Answer, eval: &Eval) -> Result<(), String> {
     let mut got: Vec<(String, Vec<Option<f64>>)> = match (&answer.value, &eval.when) {
         (Value::Scalar(sample), _) => {
             let wanted = expected.scalar.ok_or("a scalar was not expected")?;
-            return if is_close(sample.value, wanted) { Ok(()) } else { Err(format!("{} is not {wanted}", sample.value)) };
+            return if is_close(sample.value, wanted) {
+                Ok(())
+            } else {
+                Err(format!("{} is not {wanted}", sample.value))
+            };
         }
         (Value::Text(_, text), _) => {
-            return if Some(text) == expected.text.as_ref() { Ok(()) } else { Err(format!("got {text:?}")) };
+            return if Some(text) == expected.text.as_ref() {
+                Ok(())
+            } else {
+                Err(format!("got {text:?}"))
+            };
         }
-        (Value::Vector(vector), _) => {
-            vector.iter().map(|(labels, sample)| (labels.to_string(), vec![Some(sample.value)])).collect()
-        }
+        (Value::Vector(vector), _) => vector
+            .iter()
+            .map(|(labels, sample)| (labels.to_string(), vec![Some(sample.value)]))
+            .collect(),
         (Value::Matrix(_), When::Instant(_)) => return Err("a range vector".to_owned()),
-        (Value::Matrix(matrix), When::Range(range)) => {
-            matrix.iter().map(|(labels, samples)| (labels.to_string(), on_steps(samples, *range))).collect()
-        }
+        (Value::Matrix(matrix), When::Range(range)) => matrix
+            .iter()
+            .map(|(labels, samples)| (labels.to_string(), on_steps(samples, *range)))
+            .collect(),
     };
     let mut wanted = expected.series.clone();
     // A scalar over a range is written as the series without labels.
@@ -293,8 +343,15 @@ fn compare(answer: &Answer, eval: &Eval) -> Result<(), String> {
         wanted.sort_by(|a, b| a.0.cmp(&b.0));
     }
     let is_same = got.len() == wanted.len()
-        && got.iter().zip(&wanted).all(|(got, wanted)| got.0 == wanted.0 && same_values(&got.1, &wanted.1));
-    if is_same { Ok(()) } else { Err(format!("got {got:?}, wanted {wanted:?}")) }
+        && got
+            .iter()
+            .zip(&wanted)
+            .all(|(got, wanted)| got.0 == wanted.0 && same_values(&got.1, &wanted.1));
+    if is_same {
+        Ok(())
+    } else {
+        Err(format!("got {got:?}, wanted {wanted:?}"))
+    }
 }
 
 fn on_steps(samples: &[Sample], range: RangeParams) -> Vec<Option<f64>> {
@@ -303,7 +360,10 @@ fn on_steps(samples: &[Sample], range: RangeParams) -> Vec<Option<f64>> {
     (0..=steps)
         .map(|at| {
             let time = range.start.0 + at * step;
-            samples.iter().find(|sample| sample.time.0 == time).map(|sample| sample.value)
+            samples
+                .iter()
+                .find(|sample| sample.time.0 == time)
+                .map(|sample| sample.value)
         })
         .collect()
 }
@@ -311,10 +371,15 @@ fn on_steps(samples: &[Sample], range: RangeParams) -> Vec<Option<f64>> {
 /// The same values; what is not there at the end need not be written.
 fn same_values(got: &[Option<f64>], wanted: &[Option<f64>]) -> bool {
     let length = got.len().max(wanted.len());
-    (0..length).all(|at| match (got.get(at).copied().flatten(), wanted.get(at).copied().flatten()) {
-        (None, None) => true,
-        (Some(got), Some(wanted)) => is_close(got, wanted),
-        _ => false,
+    (0..length).all(|at| {
+        match (
+            got.get(at).copied().flatten(),
+            wanted.get(at).copied().flatten(),
+        ) {
+            (None, None) => true,
+            (Some(got), Some(wanted)) => is_close(got, wanted),
+            _ => false,
+        }
     })
 }
 

@@ -10,7 +10,9 @@ use demarc_store::{MetricRows, Rows, Sample, SpanKind, SpanRow, SpanStatus};
 use crate::fixture::{Bed, tenant};
 
 fn span(number: u8, service: &str) -> SpanRow {
-    let attributes: Attributes = [("http.route", AttrValue::from("/declare"))].into_iter().collect();
+    let attributes: Attributes = [("http.route", AttrValue::from("/declare"))]
+        .into_iter()
+        .collect();
     SpanRow {
         trace_id: TraceId::from_bytes(&[number; 16]).unwrap(),
         span_id: SpanId::from_bytes(&[number; 8]).unwrap(),
@@ -32,7 +34,10 @@ fn span(number: u8, service: &str) -> SpanRow {
 }
 
 fn spans(rows: Vec<SpanRow>) -> Rows {
-    Rows { spans: rows, ..Rows::default() }
+    Rows {
+        spans: rows,
+        ..Rows::default()
+    }
 }
 
 async fn table(bed: &Bed, name: &str, sql: &str) -> String {
@@ -43,7 +48,8 @@ async fn table(bed: &Bed, name: &str, sql: &str) -> String {
 #[tokio::test]
 async fn head_and_files_are_one_table() {
     let bed = Bed::new().await;
-    bed.append(&tenant("a"), spans(vec![span(1, "api"), span(2, "api")])).await;
+    bed.append(&tenant("a"), spans(vec![span(1, "api"), span(2, "api")]))
+        .await;
     bed.store.flush().await.unwrap();
     bed.append(&tenant("a"), spans(vec![span(3, "web")])).await;
     let shown = table(
@@ -61,7 +67,11 @@ async fn head_and_files_are_one_table() {
 | web     | 1 | 3000000 | /declare |
 +---------+---+---------+----------+";
     assert_eq!(shown, wanted);
-    let trace = bed.engine.trace(&tenant("a"), TraceId::from_bytes(&[2; 16]).unwrap()).await.unwrap();
+    let trace = bed
+        .engine
+        .trace(&tenant("a"), TraceId::from_bytes(&[2; 16]).unwrap())
+        .await
+        .unwrap();
     assert_eq!(trace, vec![span(2, "api")]);
 }
 
@@ -71,24 +81,43 @@ async fn tenants_do_not_see_each_other_in_head_or_files() {
     bed.append(&tenant("a"), spans(vec![span(1, "api")])).await;
     bed.store.flush().await.unwrap();
     bed.append(&tenant("a"), spans(vec![span(2, "api")])).await;
-    bed.append(&tenant("b"), spans(vec![span(3, "other")])).await;
+    bed.append(&tenant("b"), spans(vec![span(3, "other")]))
+        .await;
     let shown = table(&bed, "b", "SELECT service FROM spans").await;
     assert!(shown.contains("other") && !shown.contains("api"), "{shown}");
-    let trace = bed.engine.trace(&tenant("b"), TraceId::from_bytes(&[1; 16]).unwrap()).await.unwrap();
+    let trace = bed
+        .engine
+        .trace(&tenant("b"), TraceId::from_bytes(&[1; 16]).unwrap())
+        .await
+        .unwrap();
     assert!(trace.is_empty());
 }
 
 #[tokio::test]
 async fn a_query_that_asks_for_too_much_is_stopped() {
-    let config = QueryConfig { max_rows: 10, timeout_seconds: 1, ..QueryConfig::default() };
+    let config = QueryConfig {
+        max_rows: 10,
+        timeout_seconds: 1,
+        ..QueryConfig::default()
+    };
     let bed = Bed::with(config).await;
     let rows: Vec<SpanRow> = (1..=20).map(|number| span(number, "api")).collect();
     bed.append(&tenant("a"), spans(rows)).await;
-    let error = bed.engine.sql(&tenant("a"), "SELECT * FROM spans").await.unwrap_err();
-    assert!(matches!(error, QueryError::Limit { limit: 10, .. }), "{error}");
+    let error = bed
+        .engine
+        .sql(&tenant("a"), "SELECT * FROM spans")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, QueryError::Limit { limit: 10, .. }),
+        "{error}"
+    );
     let endless = "SELECT count(*) FROM range(4000000000) a, range(4000000000) b";
     let error = bed.engine.sql(&tenant("a"), endless).await.unwrap_err();
-    assert!(matches!(error, QueryError::Timeout(_) | QueryError::Execution(_)), "{error}");
+    assert!(
+        matches!(error, QueryError::Timeout(_) | QueryError::Execution(_)),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -96,13 +125,35 @@ async fn a_series_is_read_across_a_flush() {
     let bed = Bed::new().await;
     let labels = Labels::from_pairs([(METRIC_NAME, "jobs_total")]);
     for minute in 0..10 {
-        let sample = Sample { time: Millis(minute * 60_000), value: minute as f64 };
-        let one = MetricRows { labels: labels.clone(), samples: vec![sample], ..MetricRows::default() };
-        bed.append(&tenant("a"), Rows { metrics: vec![one], ..Rows::default() }).await;
+        let sample = Sample {
+            time: Millis(minute * 60_000),
+            value: minute as f64,
+        };
+        let one = MetricRows {
+            labels: labels.clone(),
+            samples: vec![sample],
+            ..MetricRows::default()
+        };
+        bed.append(
+            &tenant("a"),
+            Rows {
+                metrics: vec![one],
+                ..Rows::default()
+            },
+        )
+        .await;
         if minute == 5 {
             bed.store.flush().await.unwrap();
         }
     }
-    let answer = bed.engine.instant(&tenant("a"), "increase(jobs_total[9m])", Millis(540_000)).await.unwrap();
-    assert!(format!("{:?}", answer.value).contains("value: 9.0"), "{:?}", answer.value);
+    let answer = bed
+        .engine
+        .instant(&tenant("a"), "increase(jobs_total[9m])", Millis(540_000))
+        .await
+        .unwrap();
+    assert!(
+        format!("{:?}", answer.value).contains("value: 9.0"),
+        "{:?}",
+        answer.value
+    );
 }

@@ -11,22 +11,52 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("demarc-ingest", &["demarc-proto", "demarc-store"]),
     ("demarc-query", &["demarc-proto", "demarc-store"]),
     ("demarc-topology", &["demarc-proto", "demarc-store"]),
-    ("demarc-rules", &["demarc-proto", "demarc-store", "demarc-query"]),
+    (
+        "demarc-rules",
+        &["demarc-proto", "demarc-store", "demarc-query"],
+    ),
     (
         "demarc-incident",
-        &["demarc-proto", "demarc-store", "demarc-query", "demarc-topology", "demarc-rules"],
+        &[
+            "demarc-proto",
+            "demarc-store",
+            "demarc-query",
+            "demarc-topology",
+            "demarc-rules",
+        ],
     ),
-    ("demarc-notify", &["demarc-proto", "demarc-incident", "demarc-topology"]),
-    ("demarc-report", &["demarc-proto", "demarc-incident", "demarc-topology"]),
+    (
+        "demarc-notify",
+        &["demarc-proto", "demarc-incident", "demarc-topology"],
+    ),
+    (
+        "demarc-report",
+        &["demarc-proto", "demarc-incident", "demarc-topology"],
+    ),
     (
         "demarc",
         &[
-            "demarc-proto", "demarc-store", "demarc-ingest", "demarc-query", "demarc-topology",
-            "demarc-rules", "demarc-incident", "demarc-notify", "demarc-report",
+            "demarc-proto",
+            "demarc-store",
+            "demarc-ingest",
+            "demarc-query",
+            "demarc-topology",
+            "demarc-rules",
+            "demarc-incident",
+            "demarc-notify",
+            "demarc-report",
         ],
     ),
     ("demarc-lab", &["demarc-proto"]),
-    ("demarc-benches", &["demarc-proto", "demarc-store", "demarc-ingest", "demarc-query"]),
+    (
+        "demarc-benches",
+        &[
+            "demarc-proto",
+            "demarc-store",
+            "demarc-ingest",
+            "demarc-query",
+        ],
+    ),
 ];
 
 /// Crates from outside that only some rooms may import.
@@ -39,13 +69,23 @@ const RESERVED: [(&str, &[&str]); 4] = [
 
 fn imports() -> BTreeMap<String, BTreeSet<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
+    let metadata = MetadataCommand::new()
+        .manifest_path(manifest)
+        .no_deps()
+        .exec()
+        .unwrap();
     let packages = metadata.workspace_packages();
     let normal = |package: &cargo_metadata::Package| {
-        let of_kind = package.dependencies.iter().filter(|one| one.kind == DependencyKind::Normal);
+        let of_kind = package
+            .dependencies
+            .iter()
+            .filter(|one| one.kind == DependencyKind::Normal);
         of_kind.map(|one| one.name.clone()).collect()
     };
-    packages.into_iter().map(|package| (package.name.to_string(), normal(package))).collect()
+    packages
+        .into_iter()
+        .map(|package| (package.name.to_string(), normal(package)))
+        .collect()
 }
 
 #[test]
@@ -53,8 +93,13 @@ fn crates_import_only_what_the_table_allows() {
     let table: BTreeMap<&str, &[&str]> = ARROWS.into_iter().collect();
     let mut wrong = Vec::new();
     for (name, imports) in imports() {
-        let allowed = table.get(name.as_str()).unwrap_or_else(|| panic!("{name} is not in the table"));
-        for import in imports.iter().filter(|import| table.contains_key(import.as_str())) {
+        let allowed = table
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is not in the table"));
+        for import in imports
+            .iter()
+            .filter(|import| table.contains_key(import.as_str()))
+        {
             if !allowed.contains(&import.as_str()) {
                 wrong.push(format!("{name} -> {import}"));
             }

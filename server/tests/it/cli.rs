@@ -5,20 +5,38 @@ use std::process::Command;
 use crate::harness::{Server, folder, span};
 
 fn demarc(arguments: &[&str]) -> (bool, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_demarc")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_demarc"))
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.success(), text(output.stdout), text(output.stderr))
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 #[test]
 fn help_teaches() {
     let (_, out, _) = demarc(&["server", "--help"]);
-    for word in ["--data-dir", "--http", "--otlp-grpc", "--otlp-http", "--config", "DEMARC_DATA_DIR", "9400"] {
+    for word in [
+        "--data-dir",
+        "--http",
+        "--otlp-grpc",
+        "--otlp-http",
+        "--config",
+        "DEMARC_DATA_DIR",
+        "9400",
+    ] {
         assert!(out.contains(word), "{word} is not in:\n{out}");
     }
     for command in ["sql", "demarcate", "report", "verify"] {
         let (is_fine, out, _) = demarc(&[command, "--help"]);
-        assert!(is_fine && out.contains("--server") && out.contains("--tenant"), "{command}:\n{out}");
+        assert!(
+            is_fine && out.contains("--server") && out.contains("--tenant"),
+            "{command}:\n{out}"
+        );
     }
 }
 
@@ -26,10 +44,15 @@ fn help_teaches() {
 async fn sql_prints_a_table_and_errors_name_the_fault() {
     let (_outer, data) = folder();
     let server = Server::start(&data);
-    server.send("default", "traces", &span("api", 1, 2, "")).await;
+    server
+        .send("default", "traces", &span("api", 1, 2, ""))
+        .await;
     let output = server.cli(&["sql", "SELECT service FROM spans"]);
     let out = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && out.contains("| api     |"), "{out}");
+    assert!(
+        output.status.success() && out.contains("| api     |"),
+        "{out}"
+    );
     let output = server.cli(&["sql", "SELECT x FROM spans"]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains('x'), "{error}");
@@ -46,20 +69,44 @@ fn a_wrong_setting_fails_at_start_with_key_value_and_what_would_be_right() {
     let folder = tempfile::tempdir().unwrap();
     for (text, parts) in [
         ("[store]\nflush_row = 1\n", ["flush_row", "expected"]),
-        ("[incident]\nmin_confidence = 7.0\n", ["min_confidence 7", "from 0 to 1"]),
-        ("[notify]\nroutes = [{receiver = \"x\", tenant = \"a\"}]\n", ["routes[0].receiver \"x\"", "one of"]),
-        ("[telemetry]\notlp_endpoint = \"nowhere\"\n", ["nowhere", "must be"]),
-        ("responsibility_file = \"/does/not/exist\"\n", ["responsibility_file", "/does/not/exist"]),
+        (
+            "[incident]\nmin_confidence = 7.0\n",
+            ["min_confidence 7", "from 0 to 1"],
+        ),
+        (
+            "[notify]\nroutes = [{receiver = \"x\", tenant = \"a\"}]\n",
+            ["routes[0].receiver \"x\"", "one of"],
+        ),
+        (
+            "[telemetry]\notlp_endpoint = \"nowhere\"\n",
+            ["nowhere", "must be"],
+        ),
+        (
+            "responsibility_file = \"/does/not/exist\"\n",
+            ["responsibility_file", "/does/not/exist"],
+        ),
     ] {
         let file = folder.path().join("demarc.toml");
         std::fs::write(&file, text).unwrap();
         let data = folder.path().join("data");
         let (is_fine, _, error) = demarc(&[
-            "server", "--config", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(),
-            "--http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0",
+            "server",
+            "--config",
+            file.to_str().unwrap(),
+            "--data-dir",
+            data.to_str().unwrap(),
+            "--http",
+            "127.0.0.1:0",
+            "--otlp-grpc",
+            "127.0.0.1:0",
+            "--otlp-http",
+            "127.0.0.1:0",
         ]);
         assert!(!is_fine, "{text}");
-        assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
+        assert!(
+            parts.iter().all(|part| error.contains(part)),
+            "{text}: {error}"
+        );
     }
 }
 

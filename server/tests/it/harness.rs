@@ -31,7 +31,14 @@ impl Server {
         std::fs::write(&file, config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_demarc"))
             .arg("server")
-            .args(["--http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
+            .args([
+                "--http",
+                "127.0.0.1:0",
+                "--otlp-grpc",
+                "127.0.0.1:0",
+                "--otlp-http",
+                "127.0.0.1:0",
+            ])
             .arg("--data-dir")
             .arg(data)
             .arg("--config")
@@ -44,13 +51,21 @@ impl Server {
         let mut address = |name: &str| {
             let mut line = String::new();
             out.read_line(&mut line).unwrap();
-            let (found, address) =
-                line.trim().split_once(" listening on ").unwrap_or_else(|| panic!("{line:?}"));
+            let (found, address) = line
+                .trim()
+                .split_once(" listening on ")
+                .unwrap_or_else(|| panic!("{line:?}"));
             assert_eq!(found, name);
             format!("http://{address}")
         };
         let (http, grpc, otlp) = (address("http"), address("otlp-grpc"), address("otlp-http"));
-        Self { child, _out: out, http, grpc, otlp }
+        Self {
+            child,
+            _out: out,
+            http,
+            grpc,
+            otlp,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -65,7 +80,10 @@ impl Server {
 
     /// SIGTERM; returns whether it ended well.
     pub(crate) fn stop(mut self) -> bool {
-        let killed = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        let killed = Command::new("kill")
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
         assert!(killed.success());
         self.child.wait().unwrap().success()
     }
@@ -132,12 +150,16 @@ pub(crate) fn folder() -> (TempDir, std::path::PathBuf) {
 
 /// Unix nanoseconds.
 pub(crate) fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     u64::try_from(since.as_nanos()).unwrap()
 }
 
 /// Tries until `probe` yields something, for at most 20 seconds: what comes is not a matter of when.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    mut probe: impl FnMut() -> F,
+) -> T {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(found) = probe().await {

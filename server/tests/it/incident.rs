@@ -37,7 +37,8 @@ fn requests() -> Value {
             })
         })
         .collect();
-    let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "tax-api"}}]});
+    let resource =
+        json!({"attributes": [{"key": "service.name", "value": {"stringValue": "tax-api"}}]});
     json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]})
 }
 
@@ -66,7 +67,10 @@ async fn webhook() -> (String, mpsc::UnboundedReceiver<Value>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alert_becomes_an_incident_with_a_verdict_a_report_and_a_check() {
     let (outer, data) = folder();
-    let (rules, owners) = (outer.path().join("rules.yaml"), outer.path().join("owners.yaml"));
+    let (rules, owners) = (
+        outer.path().join("rules.yaml"),
+        outer.path().join("owners.yaml"),
+    );
     std::fs::write(&rules, RULES).unwrap();
     std::fs::write(&owners, OWNERS).unwrap();
     let (url, mut notifications) = webhook().await;
@@ -85,7 +89,10 @@ async fn an_alert_becomes_an_incident_with_a_verdict_a_report_and_a_check() {
     let mut occasions = Vec::new();
     while verdict.is_null() {
         let body = notifications.recv().await.unwrap();
-        assert_eq!((&body["version"], &body["status"]), (&json!("4"), &json!("firing")));
+        assert_eq!(
+            (&body["version"], &body["status"]),
+            (&json!("4"), &json!("firing"))
+        );
         assert_eq!(body["alerts"][0]["labels"]["alertname"], "ApiFails");
         occasions.push(body["incident"]["occasion"].as_str().unwrap().to_owned());
         verdict = body["incident"]["verdict"].clone();
@@ -94,23 +101,46 @@ async fn an_alert_becomes_an_incident_with_a_verdict_a_report_and_a_check() {
     assert_eq!(verdict["outcome"], "determined", "{verdict:#}");
     let suspect = &verdict["suspect"];
     assert_eq!(suspect["entity"], "service:tax/tax-api");
-    assert_eq!((&suspect["cause"], &suspect["owner"]), (&json!("deployment"), &json!("bureau")));
+    assert_eq!(
+        (&suspect["cause"], &suspect["owner"]),
+        (&json!("deployment"), &json!("bureau"))
+    );
 
     let (_, incidents) = server.get("tax", "/api/v1/incidents").await;
     let id = incidents["data"][0]["id"].as_str().unwrap().to_owned();
     let (_, others) = server.get("education", "/api/v1/incidents").await;
     assert_eq!(others["data"], json!([]));
-    assert_eq!(server.get("education", &format!("/api/v1/incidents/{id}")).await.0, 404);
-    for (language, words) in [("zh", ["税务局", "定界结论"]), ("en", ["Tax Bureau", "Verdict"])] {
+    assert_eq!(
+        server
+            .get("education", &format!("/api/v1/incidents/{id}"))
+            .await
+            .0,
+        404
+    );
+    for (language, words) in [
+        ("zh", ["税务局", "定界结论"]),
+        ("en", ["Tax Bureau", "Verdict"]),
+    ] {
         let output = server.cli(&["report", "--tenant", "tax", "--lang", language]);
         let html = String::from_utf8(output.stdout).unwrap();
         assert!(words.iter().all(|word| html.contains(word)), "{html}");
     }
     let output = server.cli(&["verify", "--tenant", "tax", &id]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("the same verdict"), "{text}");
+    assert!(
+        output.status.success() && text.contains("the same verdict"),
+        "{text}"
+    );
 
-    let output = server.cli(&["demarcate", "--tenant", "tax", "--service", "tax-api", "--since", "16s"]);
+    let output = server.cli(&[
+        "demarcate",
+        "--tenant",
+        "tax",
+        "--service",
+        "tax-api",
+        "--since",
+        "16s",
+    ]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("cause       deployment"), "{text}");
     assert!(server.stop());

@@ -8,7 +8,9 @@ use crate::harness::{Server, folder, gauge, span};
 async fn no_question_of_one_tenant_returns_a_row_of_another() {
     let (_outer, data) = folder();
     let server = Server::start(&data);
-    server.send("tax", "traces", &span("tax-api", 1, 2, "")).await;
+    server
+        .send("tax", "traces", &span("tax-api", 1, 2, ""))
+        .await;
     server.send("tax", "metrics", &gauge("tax.fill", 0.5)).await;
     for query in [
         "SELECT count(*) AS n FROM spans",
@@ -26,12 +28,21 @@ async fn no_question_of_one_tenant_returns_a_row_of_another() {
         let body: serde_json::Value = answer.json().await.unwrap();
         let rows = &body["data"]["rows"];
         // A tenant column is no column of a tenant's own table: asking for it is an error, not a leak.
-        assert!(body["status"] == "error" || rows[0]["n"] == json!(0), "{query}: {body}");
+        assert!(
+            body["status"] == "error" || rows[0]["n"] == json!(0),
+            "{query}: {body}"
+        );
     }
-    let (status, _) =
-        server.get("education", "/api/v1/traces/5b8efff798038103d269b633813fc60c").await;
+    let (status, _) = server
+        .get(
+            "education",
+            "/api/v1/traces/5b8efff798038103d269b633813fc60c",
+        )
+        .await;
     assert_eq!(status, 404);
-    let (_, names) = server.get("education", "/api/v1/label/__name__/values").await;
+    let (_, names) = server
+        .get("education", "/api/v1/label/__name__/values")
+        .await;
     assert_eq!(names["data"], json!([]));
     let (_, graph) = server.get("education", "/api/v1/topology").await;
     assert_eq!(graph["data"]["entities"], json!([]));

@@ -41,10 +41,19 @@ async fn no_acknowledged_span_is_lost_or_doubled() {
     let mut acknowledged = Vec::new();
     for round in 0..KILLS {
         // Small files, so that kills hit flushes and commits as well as the log.
-        let server = Server::start_with(&data, "[store]\nflush_rows = 40\nflush_interval_seconds = 1\n");
+        let server = Server::start_with(
+            &data,
+            "[store]\nflush_rows = 40\nflush_interval_seconds = 1\n",
+        );
         let stop = Arc::new(AtomicBool::new(false));
         let senders: Vec<_> = (0..SENDERS)
-            .map(|_| tokio::spawn(send(server.otlp.clone(), Arc::clone(&next), Arc::clone(&stop))))
+            .map(|_| {
+                tokio::spawn(send(
+                    server.otlp.clone(),
+                    Arc::clone(&next),
+                    Arc::clone(&stop),
+                ))
+            })
             .collect();
         // Moments spread over the life of a server, from its first append to well after its first flush.
         let moment = 40 + (round * 7919) % 900;
@@ -56,15 +65,35 @@ async fn no_acknowledged_span_is_lost_or_doubled() {
         }
     }
     let server = Server::start(&data);
-    let rows = server.sql("default", "SELECT span_id, count(*) AS n FROM spans GROUP BY span_id").await;
+    let rows = server
+        .sql(
+            "default",
+            "SELECT span_id, count(*) AS n FROM spans GROUP BY span_id",
+        )
+        .await;
     let rows = rows.as_array().unwrap();
-    assert!(rows.iter().all(|row| row["n"] == json!(1)), "a span is there twice");
+    assert!(
+        rows.iter().all(|row| row["n"] == json!(1)),
+        "a span is there twice"
+    );
     let stored: std::collections::BTreeSet<u64> = rows
         .iter()
         .map(|row| u64::from_str_radix(row["span_id"].as_str().unwrap(), 16).unwrap())
         .collect();
-    let lost: Vec<_> = acknowledged.iter().filter(|number| !stored.contains(number)).collect();
-    assert!(acknowledged.len() > 100, "only {} spans were acknowledged", acknowledged.len());
-    assert!(lost.is_empty(), "{} of {} acknowledged spans are lost", lost.len(), acknowledged.len());
+    let lost: Vec<_> = acknowledged
+        .iter()
+        .filter(|number| !stored.contains(number))
+        .collect();
+    assert!(
+        acknowledged.len() > 100,
+        "only {} spans were acknowledged",
+        acknowledged.len()
+    );
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged spans are lost",
+        lost.len(),
+        acknowledged.len()
+    );
     assert!(server.stop(), "the server did not end well");
 }

@@ -27,11 +27,14 @@ fn as_request(body: &Value) -> ExportTraceServiceRequest {
 async fn spans_come_in_by_protobuf_json_and_grpc_with_gzip() {
     let (_outer, data) = folder();
     let server = Server::start(&data);
-    let (status, answer) = server.send("default", "traces", &span("json", 1, 2, "")).await;
+    let (status, answer) = server
+        .send("default", "traces", &span("json", 1, 2, ""))
+        .await;
     assert_eq!((status, answer), (200, json!({})));
 
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    gzip.write_all(&as_request(&span("protobuf", 2, 2, "")).encode_to_vec()).unwrap();
+    gzip.write_all(&as_request(&span("protobuf", 2, 2, "")).encode_to_vec())
+        .unwrap();
     let answer = reqwest::Client::new()
         .post(format!("{}/v1/traces", server.otlp))
         .header("Content-Type", "application/x-protobuf")
@@ -49,10 +52,18 @@ async fn spans_come_in_by_protobuf_json_and_grpc_with_gzip() {
         .await
         .unwrap()
         .send_compressed(CompressionEncoding::Gzip);
-    client.export(Request::new(as_request(&span("grpc", 3, 2, "")))).await.unwrap();
+    client
+        .export(Request::new(as_request(&span("grpc", 3, 2, ""))))
+        .await
+        .unwrap();
 
-    let rows = server.sql("default", "SELECT service FROM spans ORDER BY service").await;
-    assert_eq!(rows, json!([{"service": "grpc"}, {"service": "json"}, {"service": "protobuf"}]));
+    let rows = server
+        .sql("default", "SELECT service FROM spans ORDER BY service")
+        .await;
+    assert_eq!(
+        rows,
+        json!([{"service": "grpc"}, {"service": "json"}, {"service": "protobuf"}])
+    );
 }
 
 #[tokio::test]
@@ -60,14 +71,22 @@ async fn a_bad_row_is_reported_and_its_neighbours_are_kept() {
     let (_outer, data) = folder();
     let server = Server::start(&data);
     let mut body = span("api", 1, 2, "");
-    let spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array_mut().unwrap();
+    let spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        .as_array_mut()
+        .unwrap();
     let mut bad = spans[0].clone();
     bad["spanId"] = json!("");
     spans.push(bad);
     let (status, answer) = server.send("default", "traces", &body).await;
     assert_eq!(status, 200);
-    assert_eq!(answer["partialSuccess"]["rejectedSpans"], json!(1), "{answer}");
-    let rows = server.sql("default", "SELECT count(*) AS n FROM spans").await;
+    assert_eq!(
+        answer["partialSuccess"]["rejectedSpans"],
+        json!(1),
+        "{answer}"
+    );
+    let rows = server
+        .sql("default", "SELECT count(*) AS n FROM spans")
+        .await;
     assert_eq!(rows, json!([{"n": 1}]));
 }
 
@@ -85,14 +104,21 @@ async fn what_cannot_be_read_is_refused_in_words() {
     };
     let answer = post("text/plain", "a", b"hello").await.unwrap();
     assert_eq!(answer.status(), 415);
-    let answer = post("application/json", "a", b"{\"resourceSpans\": 7}").await.unwrap();
+    let answer = post("application/json", "a", b"{\"resourceSpans\": 7}")
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 400);
-    let answer = post("application/x-protobuf", "a", b"\xff\xff\xff").await.unwrap();
+    let answer = post("application/x-protobuf", "a", b"\xff\xff\xff")
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 400);
     let answer = post("application/json", "../etc", b"{}").await.unwrap();
     assert_eq!(answer.status(), 400);
     let text = answer.text().await.unwrap();
-    assert!(text.contains("X-Scope-OrgID") && text.contains("../etc"), "{text}");
+    assert!(
+        text.contains("X-Scope-OrgID") && text.contains("../etc"),
+        "{text}"
+    );
     assert_eq!(server.get("default", "/api/v1/labels").await.0, 200);
 }
 
@@ -104,23 +130,39 @@ async fn logs_and_metrics_are_there_as_soon_as_they_are_acknowledged() {
         time_unix_nano: now(),
         severity_number: 17,
         body: Some(demarc_proto::otlp::common::v1::AnyValue {
-            value: Some(demarc_proto::otlp::common::v1::any_value::Value::StringValue(
-                "disk 7 failed".to_owned(),
-            )),
+            value: Some(
+                demarc_proto::otlp::common::v1::any_value::Value::StringValue(
+                    "disk 7 failed".to_owned(),
+                ),
+            ),
         }),
         ..LogRecord::default()
     };
     let logs = ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
-            scope_logs: vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }],
+            scope_logs: vec![ScopeLogs {
+                log_records: vec![record],
+                ..ScopeLogs::default()
+            }],
             ..ResourceLogs::default()
         }],
     };
-    let mut client = LogsServiceClient::connect(server.grpc.clone()).await.unwrap();
+    let mut client = LogsServiceClient::connect(server.grpc.clone())
+        .await
+        .unwrap();
     client.export(Request::new(logs)).await.unwrap();
-    let rows = server.sql("default", "SELECT body, severity_number FROM logs").await;
-    assert_eq!(rows, json!([{"body": "disk 7 failed", "severity_number": 17}]));
-    server.send("default", "metrics", &gauge("queue.fill", 0.5)).await;
-    let (_, answer) = server.get("default", "/api/v1/query?query=queue_fill_ratio").await;
+    let rows = server
+        .sql("default", "SELECT body, severity_number FROM logs")
+        .await;
+    assert_eq!(
+        rows,
+        json!([{"body": "disk 7 failed", "severity_number": 17}])
+    );
+    server
+        .send("default", "metrics", &gauge("queue.fill", 0.5))
+        .await;
+    let (_, answer) = server
+        .get("default", "/api/v1/query?query=queue_fill_ratio")
+        .await;
     assert_eq!(answer["data"]["result"][0]["value"][1], "0.5", "{answer}");
 }

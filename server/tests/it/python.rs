@@ -13,7 +13,9 @@ fn python() -> Option<String> {
     let python = std::env::var("DEMARC_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let modules = "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http";
     let found = Command::new(&python).args(["-c", modules]).output();
-    found.is_ok_and(|output| output.status.success()).then_some(python)
+    found
+        .is_ok_and(|output| output.status.success())
+        .then_some(python)
 }
 
 #[tokio::test]
@@ -31,9 +33,18 @@ async fn the_python_sdk_is_understood() {
             .args(["-c", SCRIPT, protocol, endpoint])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let tenant = format!("python-{protocol}");
-        let spans = server.sql(&tenant, "SELECT name, kind, status_code FROM spans ORDER BY name").await;
+        let spans = server
+            .sql(
+                &tenant,
+                "SELECT name, kind, status_code FROM spans ORDER BY name",
+            )
+            .await;
         assert_eq!(
             spans,
             json!([
@@ -41,13 +52,25 @@ async fn the_python_sdk_is_understood() {
                 {"name": "parent", "kind": "SERVER", "status_code": "UNSET"},
             ])
         );
-        let logs = server.sql(&tenant, "SELECT body, trace_id IS NOT NULL AS in_trace FROM logs").await;
-        assert_eq!(logs, json!([{"body": "hello from python", "in_trace": true}]));
+        let logs = server
+            .sql(
+                &tenant,
+                "SELECT body, trace_id IS NOT NULL AS in_trace FROM logs",
+            )
+            .await;
+        assert_eq!(
+            logs,
+            json!([{"body": "hello from python", "in_trace": true}])
+        );
         let (_, sum) = server.get(&tenant, "/api/v1/query?query=jobs_total").await;
         assert_eq!(sum["data"]["result"][0]["value"][1], "3", "{sum}");
-        let (_, count) = server.get(&tenant, "/api/v1/query?query=job_duration_seconds_count").await;
+        let (_, count) = server
+            .get(&tenant, "/api/v1/query?query=job_duration_seconds_count")
+            .await;
         assert_eq!(count["data"]["result"][0]["value"][1], "2", "{count}");
-        let (_, gauge) = server.get(&tenant, "/api/v1/query?query=queue_fill_ratio").await;
+        let (_, gauge) = server
+            .get(&tenant, "/api/v1/query?query=queue_fill_ratio")
+            .await;
         assert_eq!(gauge["data"]["result"][0]["value"][1], "0.25", "{gauge}");
     }
 }

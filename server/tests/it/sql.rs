@@ -11,10 +11,15 @@ use crate::harness::{Server, folder, span};
 async fn rows_come_as_json_or_as_an_arrow_stream() {
     let (_outer, data) = folder();
     let server = Server::start(&data);
-    server.send("default", "traces", &span("api", 1, 2, "")).await;
+    server
+        .send("default", "traces", &span("api", 1, 2, ""))
+        .await;
     let query = "SELECT service, attributes['http.route'] AS route, duration FROM spans";
     let rows = server.sql("default", query).await;
-    assert_eq!(rows, json!([{"service": "api", "route": "/", "duration": 5_000_000}]));
+    assert_eq!(
+        rows,
+        json!([{"service": "api", "route": "/", "duration": 5_000_000}])
+    );
     let answer = reqwest::Client::new()
         .post(format!("{}/api/v1/sql", server.http))
         .header("Accept", "application/vnd.apache.arrow.stream")
@@ -24,9 +29,14 @@ async fn rows_come_as_json_or_as_an_arrow_stream() {
         .await
         .unwrap();
     let bytes = answer.bytes().await.unwrap();
-    let batches: Vec<_> =
-        StreamReader::try_new(Cursor::new(bytes), None).unwrap().map(Result::unwrap).collect();
-    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+    let batches: Vec<_> = StreamReader::try_new(Cursor::new(bytes), None)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        batches.iter().map(|batch| batch.num_rows()).sum::<usize>(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -52,6 +62,10 @@ async fn nothing_is_written_or_read_from_elsewhere() {
             .unwrap();
         let status = answer.status().as_u16();
         let body: serde_json::Value = answer.json().await.unwrap();
-        assert_eq!((status, &body["status"]), (400, &json!("error")), "{query}: {body}");
+        assert_eq!(
+            (status, &body["status"]),
+            (400, &json!("error")),
+            "{query}: {body}"
+        );
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct NewSeries {
 /// Turns `rows` into columns. `is_known` says whether a series has a row for a day already.
 pub(crate) fn encode(
     tenant: &TenantId,
-    rows: Rows,
+    rows: &Rows,
     is_known: impl Fn(SeriesId, Day) -> bool,
 ) -> Result<Encoded, ArrowError> {
     let mut batches = metric_batches(tenant, &rows.metrics)?;
@@ -53,7 +53,7 @@ pub(crate) fn encode(
     push(Table::Entities, entities(&rows.entities)?);
     push(Table::Relations, relations(&rows.relations)?);
     push(Table::Changes, changes(&rows.changes)?);
-    let series = new_series(tenant, rows.metrics, is_known);
+    let series = new_series(tenant, &rows.metrics, is_known);
     Ok(Encoded { batches, series })
 }
 
@@ -76,23 +76,23 @@ pub(crate) fn series_batch(series: &[NewSeries]) -> Result<RecordBatch, ArrowErr
 
 fn new_series(
     tenant: &TenantId,
-    metrics: Vec<MetricRows>,
+    metrics: &[MetricRows],
     is_known: impl Fn(SeriesId, Day) -> bool,
 ) -> Vec<NewSeries> {
     let mut series = Vec::new();
     for rows in metrics {
         let id = SeriesId::of(tenant, &rows.labels);
-        let mut unknown = days(&rows);
+        let mut unknown = days(rows);
         unknown.retain(|day, _| !is_known(id, *day));
         if unknown.is_empty() {
             continue;
         }
         let entry = SeriesEntry {
             id,
-            labels: rows.labels,
+            labels: rows.labels.clone(),
             kind: rows.kind,
-            unit: rows.unit,
-            help: rows.help,
+            unit: rows.unit.clone(),
+            help: rows.help.clone(),
         };
         series.extend(unknown.into_iter().map(|(day, first_seen)| NewSeries {
             entry: entry.clone(),
