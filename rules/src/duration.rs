@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 /// Reads `text`; the message names what would be right.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    if text == "0" {
+    // `0s`, `0m` ... are no time at all, which the query language's own parser refuses.
+    if text.trim_end_matches(|c: char| c.is_ascii_lowercase()) == "0" {
         return Ok(Duration::ZERO);
     }
     promql_parser::util::parse_duration(text)

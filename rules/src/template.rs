@@ -28,6 +28,7 @@ pub(crate) fn expand(text: &str, labels: &Labels, value: f64) -> String {
             Part::Text(text) => filled.push_str(text),
             Part::Label(name) => filled.push_str(labels.get(name)),
             Part::Value(format) => filled.push_str(&format.apply(value)),
+            Part::Constant(number, format) => filled.push_str(&format.apply(number)),
         }
     }
     filled
@@ -37,6 +38,8 @@ enum Part<'a> {
     Text(&'a str),
     Label(&'a str),
     Value(Format),
+    /// `{{ "43200" | humanizeDuration }}`
+    Constant(f64, Format),
     /// `{{ with $labels.x }}`
     With(&'a str),
     /// `{{ . }}`: the value of the nearest `with`.
@@ -51,6 +54,7 @@ enum Format {
     Percentage,
     Duration,
     Fixed(usize),
+    Significant(u8),
 }
 
 fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
@@ -124,6 +128,12 @@ fn part(inside: &str) -> Result<Part<'_>, String> {
         (None, format) if matches!(what, "$value" | ".Value") => {
             format_of(format).map(Part::Value).ok_or_else(unknown)
         }
+        (None, format @ Some(_)) => {
+            let number = what.trim_matches('"').parse().ok();
+            let part = number.zip(format_of(format));
+            part.map(|(number, format)| Part::Constant(number, format))
+                .ok_or_else(unknown)
+        }
         _ => Err(unknown()),
     }
 }
@@ -145,12 +155,20 @@ fn format_of(name: Option<&str>) -> Option<Format> {
     }
 }
 
+/// `"%.2f"` or `"%.4g"`
 fn printf(format: &str) -> Option<Format> {
-    let digits = format
-        .trim_matches('"')
-        .strip_prefix("%.")?
-        .strip_suffix('f')?;
-    digits.parse().ok().map(Format::Fixed)
+    let spec = format.trim_matches('"').strip_prefix('%')?;
+    let (digits, verb) = spec.split_at_checked(spec.len().checked_sub(1)?)?;
+    let digits: u8 = digits
+        .trim_start_matches('0')
+        .strip_prefix('.')?
+        .parse()
+        .ok()?;
+    match verb {
+        "f" => Some(Format::Fixed(usize::from(digits))),
+        "g" => Some(Format::Significant(digits)),
+        _ => None,
+    }
 }
 
 impl Format {
@@ -161,16 +179,21 @@ impl Format {
             Self::Percentage => format!("{}%", significant(value * 100.0)),
             Self::Duration => duration(value),
             Self::Fixed(digits) => format!("{value:.digits$}"),
+            Self::Significant(digits) => significant_to(value, i32::from(digits)),
         }
     }
 }
 
 /// Four significant digits, as Go's `%.4g`.
 fn significant(value: f64) -> String {
+    significant_to(value, 4)
+}
+
+fn significant_to(value: f64, digits: i32) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
-    let digits = 3 - value.abs().log10().floor() as i32;
+    let digits = digits - 1 - value.abs().log10().floor() as i32;
     let text = format!("{value:.*}", usize::try_from(digits).unwrap_or(0));
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -1,0 +1,8 @@
+//! Evidence to verdicts.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to panic where it stands"
+)]
+
+mod cases;
+mod store;
