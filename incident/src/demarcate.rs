@@ -131,11 +131,14 @@ fn verdict(
 /// What is wrong with the service: what was asked for where it is there, else what is.
 fn seen(evidence: &Evidence) -> Option<SymptomKind> {
     let facts = evidence.services.get(&evidence.service)?;
+    // Whoever asks without naming a symptom has seen something: less of a change is needed to believe it.
+    let asked = evidence.symptom == SymptomKind::Any;
     let is_there = |kind: SymptomKind| match kind {
         SymptomKind::Errors => facts.errors.rose_by(0.02),
         SymptomKind::Latency => {
-            let usual = facts.latency_ms.before.unwrap_or(0.0);
-            facts.latency_ms.rose_by((0.3 * usual).max(2.0))
+            let (shift, usual) = (&facts.latency_ms, facts.latency_ms.before.unwrap_or(0.0));
+            let hinted = shift.delta() >= (0.1 * usual).max(1.5 * shift.spread).max(2.0);
+            shift.rose_by((0.3 * usual).max(2.0)) || (asked && shift.before.is_some() && hinted)
         }
         SymptomKind::Traffic => facts
             .rate

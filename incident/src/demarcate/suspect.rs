@@ -194,12 +194,15 @@ impl Board<'_> {
     /// Time is lost between two services.
     fn between(&mut self, from: &EntityId, to: &EntityId, share: f64) {
         let on_link = self.link(from, to, share);
+        // A called side that waits for its processor answers late without its own spans being longer.
         let at_ends = if on_link > 0.0 {
             0.0
         } else {
-            let callee = self.contention(to, share, false);
-            if callee > 0.0 {
-                callee
+            let called = self
+                .own_state(to, share)
+                .max(self.contention(to, share, false));
+            if called > 0.0 {
+                called
             } else {
                 self.contention(from, share, false)
             }

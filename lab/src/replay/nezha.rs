@@ -67,9 +67,10 @@ pub(crate) async fn send(client: &Client, tenant: &str, case: &Path) -> anyhow::
     }
     let points = world.points(&metrics, now - ends);
     let recording = Recording {
-        entry: world.entry.clone(),
+        entry: world.entry(&spans),
         began: (inject + now - ends).unsigned_abs(),
-        ends: now.unsigned_abs() + LAG_NS / 2,
+        // Metrics go on when the recorded spans have ended; silence after that is the recording's, not the system's.
+        ends: (last_start(&during).unwrap_or(ends) + now - ends).unsigned_abs(),
         spans: spans.len(),
         points: points.len(),
     };
@@ -115,6 +116,14 @@ fn first_start(spans: &Rows) -> Option<i64> {
         .min()
 }
 
+fn last_start(spans: &Rows) -> Option<i64> {
+    let column = spans.column("start_unix_nano")?;
+    spans
+        .iter()
+        .filter_map(|row| row.get(column)?.parse().ok())
+        .max()
+}
+
 fn last_time(metrics: &Rows, spans: &Rows) -> Option<i64> {
     let newest = |rows: &Rows, name: &str, scale: i64| {
         let column = rows.column(name)?;
@@ -131,7 +140,6 @@ struct World {
     /// The service of each pod; pods of another day by the part of their name before the hashes.
     services: HashMap<String, String>,
     hosts: BTreeMap<String, String>,
-    entry: String,
 }
 
 impl World {
@@ -141,15 +149,23 @@ impl World {
             .iter()
             .map(|pod| (pod.pod.clone(), pod.service.clone()))
             .collect();
-        let entries = ["frontend", "ts-ui-dashboard", "ts-gateway-service"];
-        let known = |name: &&str| topology.pods.iter().any(|pod| pod.service == **name);
-        let entry = entries.iter().find(|name| known(name)).copied();
-        let first = topology.pods.first().map_or("", |pod| pod.service.as_str());
         Self {
             services,
             hosts: topology.runs_on.iter().cloned().collect(),
-            entry: entry.unwrap_or(first).to_owned(),
         }
+    }
+
+    /// The service at which most traces begin: what users see.
+    fn entry(&self, spans: &[(String, Span)]) -> String {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for (pod, span) in spans
+            .iter()
+            .filter(|(_, span)| span.parent_span_id.is_empty())
+        {
+            *counts.entry(self.service(pod)).or_default() += usize::from(!span.trace_id.is_empty());
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        most.map_or_else(String::new, |(service, _)| service)
     }
 
     fn service(&self, pod: &str) -> String {

@@ -1,0 +1,7 @@
+//! Notices to a real webhook.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to panic where it stands"
+)]
+
+mod webhook;
