@@ -103,7 +103,7 @@ impl Audience {
             } => Outcome::Determined {
                 suspect: self.suspect(suspect),
                 confidence,
-                runner_up: runner_up.map(|candidate| self.candidate(candidate)),
+                runner_up: runner_up.map(|candidate| Box::new(self.candidate(*candidate))),
             },
             Outcome::Inconclusive { reason, candidates } => Outcome::Inconclusive {
                 reason,

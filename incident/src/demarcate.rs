@@ -78,7 +78,7 @@ fn decide(candidates: Vec<Candidate>, min_confidence: f64) -> Outcome {
     };
     let is_named = first.suspect.cause != Cause::Unknown;
     if first.confidence >= min_confidence && is_named {
-        let runner_up = candidates.next();
+        let runner_up = candidates.next().map(Box::new);
         let Candidate {
             suspect,
             confidence,

@@ -41,7 +41,7 @@ pub enum Outcome {
         /// Its share of all explanations, 0 to 1.
         confidence: f64,
         /// The next best explanation.
-        runner_up: Option<Candidate>,
+        runner_up: Option<Box<Candidate>>,
     },
     /// No suspect does.
     Inconclusive {

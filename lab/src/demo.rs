@@ -247,9 +247,8 @@ impl Lab {
         let mut told = Instant::now();
         while broken.elapsed() < ALERT {
             let alerts = engine::get(server, tenant, "/api/v1/alerts").await?;
-            let firing = alerts["alerts"].as_array().into_iter().flatten();
-            let firing = firing.filter(|alert| alert["state"] == "firing").next();
-            if let Some(alert) = firing {
+            let mut active = alerts["alerts"].as_array().into_iter().flatten();
+            if let Some(alert) = active.find(|alert| alert["state"] == "firing") {
                 return Ok(alert["annotations"]["summary"]
                     .as_str()
                     .unwrap_or_default()

@@ -57,20 +57,7 @@ impl System {
         for service in &deployment.services {
             services.push(plan.service(service)?);
         }
-        let mut lists = BTreeMap::new();
-        for host in &deployment.hosts {
-            let path = around.dir.join(format!("{host}.json"));
-            let role = Role::Agent {
-                processes: path.clone(),
-            };
-            processes.push(plan.process(
-                &format!("agent-{host}"),
-                role,
-                host,
-                &deployment.operator,
-            )?);
-            lists.insert(host.clone(), path);
-        }
+        let lists = plan.agents(&mut processes)?;
         for link in &deployment.links {
             let role = Role::Link {
                 source: link.from.clone(),
@@ -130,6 +117,21 @@ impl Plan<'_> {
             calls: Vec::new(),
             defect: Defect::default(),
         })
+    }
+
+    /// One agent for each host; returns the files that list the hosts' processes.
+    fn agents(&self, processes: &mut Vec<RoleConfig>) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+        let mut lists = BTreeMap::new();
+        for host in &self.deployment.hosts {
+            let path = self.around.dir.join(format!("{host}.json"));
+            let role = Role::Agent {
+                processes: path.clone(),
+            };
+            let name = format!("agent-{host}");
+            processes.push(self.process(&name, role, host, &self.deployment.operator)?);
+            lists.insert(host.clone(), path);
+        }
+        Ok(lists)
     }
 
     fn service(&mut self, service: &Service) -> anyhow::Result<RoleConfig> {

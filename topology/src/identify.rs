@@ -40,43 +40,42 @@ pub(crate) fn resource(state: &mut State, seen: &ResourceObservation, config: &T
         }
         state.entity(link, during, config);
     } else if let Some(service) = service(&seen.tenant, &seen.resource) {
-        if let Some(instance) = instance(&seen.tenant, &seen.resource) {
-            let part = (
-                instance.id.clone(),
-                service.id.clone(),
-                RelationKind::PartOf,
-            );
-            state.relation(
-                part,
-                Provenance::Resource,
-                during,
-                CallStats::default(),
-                config,
-            );
-            if let Some(below) = ground.first() {
-                let on = (instance.id.clone(), below.id.clone(), RelationKind::RunsOn);
-                state.relation(
-                    on,
-                    Provenance::Resource,
-                    during,
-                    CallStats::default(),
-                    config,
-                );
-            }
-            state.entity(instance, during, config);
-        } else if let Some(below) = ground.first() {
-            let on = (service.id.clone(), below.id.clone(), RelationKind::RunsOn);
-            state.relation(
-                on,
-                Provenance::Resource,
-                during,
-                CallStats::default(),
-                config,
-            );
-        }
-        state.entity(service, during, config);
+        own_service(state, seen, (service, ground.first()), config);
     }
     for entity in ground {
+        state.entity(entity, during, config);
+    }
+}
+
+/// Notes a service, its instance, and what that runs on.
+fn own_service(
+    state: &mut State,
+    seen: &ResourceObservation,
+    (service, below): (Sighting, Option<&Sighting>),
+    config: &TopologyConfig,
+) {
+    let during = (seen.at, seen.at);
+    let mut tie = |from: &EntityId, to: &EntityId, kind| {
+        let key = (from.clone(), to.clone(), kind);
+        state.relation(
+            key,
+            Provenance::Resource,
+            during,
+            CallStats::default(),
+            config,
+        );
+    };
+    let instance = instance(&seen.tenant, &seen.resource);
+    if let Some(instance) = &instance {
+        tie(&instance.id, &service.id, RelationKind::PartOf);
+    }
+    if let Some(below) = below {
+        let runs = instance
+            .as_ref()
+            .map_or(&service.id, |instance| &instance.id);
+        tie(runs, &below.id, RelationKind::RunsOn);
+    }
+    for entity in instance.into_iter().chain([service]) {
         state.entity(entity, during, config);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use demarc_proto::{AttrValue, Attributes, Nanos, TenantId};
+use demarc_proto::{AttrValue, Attributes, EntityId, Nanos, TenantId};
 use demarc_store::{EntityRow, RelationRow, Rows, Snapshot, Table};
 
 use crate::{
@@ -55,6 +55,17 @@ pub(crate) fn changed(
                 });
         }
     }
+    changed_relations(state, graph, (&homes, config), &mut rows);
+    rows
+}
+
+/// A relation lives where its beginning does.
+fn changed_relations(
+    state: &mut State,
+    graph: &Graph,
+    (homes, config): (&BTreeMap<EntityId, String>, &TopologyConfig),
+    rows: &mut BTreeMap<String, Rows>,
+) {
     for ((from, to, kind), history) in &mut state.relations {
         let home = homes.get(from).unwrap_or(&config.operator_tenant).clone();
         for interval in history
@@ -82,7 +93,6 @@ pub(crate) fn changed(
                 });
         }
     }
-    rows
 }
 
 /// Takes in what one tenant's tables tell.

@@ -299,10 +299,8 @@ impl Board<'_> {
 /// The last change of an entity that may have begun the disturbance.
 fn change_near<'a>(evidence: &'a Evidence, entity: &EntityId) -> Option<&'a ChangeFact> {
     let within = (evidence.onset - CHANGE_REACH_NS)..=(evidence.onset + CHANGE_SLACK_NS);
-    let changes = evidence.changes.iter();
-    changes
-        .filter(|change| change.entity == *entity && within.contains(&change.at))
-        .next_back()
+    let mut changes = evidence.changes.iter();
+    changes.rfind(|change| change.entity == *entity && within.contains(&change.at))
 }
 
 fn cause_of(change: &ChangeFact) -> Cause {

@@ -78,7 +78,10 @@ fn group_labels(labels: &Labels, modifier: Option<&LabelModifier>) -> Labels {
     }
 }
 
-fn reducer(operator: &str) -> Result<fn(usize, Vec<f64>) -> f64, QueryError> {
+/// A step's number and the values of a group to their aggregate.
+type Reducer = fn(usize, Vec<f64>) -> f64;
+
+fn reducer(operator: &str) -> Result<Reducer, QueryError> {
     Ok(match operator {
         "sum" => |_, values| Sum::of(values.into_iter()),
         "avg" => |_, values| mean(&values),

@@ -56,13 +56,16 @@ impl Eval<'_> {
     }
 }
 
+/// The bound of a bucket, and its count at each step.
+type BoundedSeries = (f64, Vec<Option<f64>>);
+
 /// Puts the buckets of each histogram together and applies `function` to them at each step.
 fn per_histogram(
     series: Vec<Series>,
     steps: Steps,
     function: impl Fn(usize, Vec<Bucket>) -> Option<f64>,
 ) -> Result<Outcome, QueryError> {
-    let mut histograms: BTreeMap<Labels, Vec<(f64, Vec<Option<f64>>)>> = BTreeMap::new();
+    let mut histograms: BTreeMap<Labels, Vec<BoundedSeries>> = BTreeMap::new();
     for one in series {
         let Some(bound) = bound(one.labels.get("le")) else {
             continue;

@@ -37,7 +37,7 @@ fn text(verdict: &Verdict) -> String {
             lines.extend(suspect_lines(suspect));
             lines.push(format!("confidence  {:.0} %", confidence * 100.0));
             let runner_up = runner_up
-                .as_ref()
+                .as_deref()
                 .map_or_else(|| "none".to_owned(), candidate);
             lines.push(format!("runner-up   {runner_up}"));
         }

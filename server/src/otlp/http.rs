@@ -38,7 +38,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn traces(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let call = match Call::read(&app, &headers, body).await {
         Ok(call) => call,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let work = async {
         let request = decode_traces(call.encoding, &call.body)?;
@@ -51,7 +51,7 @@ async fn traces(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> 
 async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let call = match Call::read(&app, &headers, body).await {
         Ok(call) => call,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let work = async {
         let request = decode_metrics(call.encoding, &call.body)?;
@@ -64,7 +64,7 @@ async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) ->
 async fn logs(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let call = match Call::read(&app, &headers, body).await {
         Ok(call) => call,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let work = async {
         let request = decode_logs(call.encoding, &call.body)?;
@@ -82,9 +82,9 @@ struct Call {
 }
 
 impl Call {
-    async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Self, Response> {
+    async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Self, Box<Response>> {
         let encoding = encoding(headers)?;
-        let refuse = |status, message: String| refusal(encoding, status, message);
+        let refuse = |status, message: String| Box::new(refusal(encoding, status, message));
         let tenant = tenant::of(headers.get(tenant::HEADER).map(|value| value.as_bytes()))
             .map_err(|message| refuse(StatusCode::BAD_REQUEST, message))?;
         let limit = app.ingest.config().max_body_bytes;
@@ -118,7 +118,7 @@ impl Call {
     }
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Response> {
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Box<Response>> {
     let value = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -135,11 +135,8 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Response> {
             let message = format!(
                 "Content-Type {media:?}: must be application/x-protobuf or application/json"
             );
-            Err(refusal(
-                Encoding::Json,
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                message,
-            ))
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            Err(Box::new(refusal(Encoding::Json, status, message)))
         }
     }
 }
