@@ -64,30 +64,24 @@ async fn webhook() -> (String, mpsc::UnboundedReceiver<Value>) {
     (url, receiver)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alert_becomes_an_incident_with_a_verdict_a_report_and_a_check() {
-    let (outer, data) = folder();
-    let (rules, owners) = (
-        outer.path().join("rules.yaml"),
-        outer.path().join("owners.yaml"),
-    );
+/// A configuration with an owner, a rule and a receiver.
+fn configuration(folder: &std::path::Path, url: &str) -> String {
+    let (rules, owners) = (folder.join("rules.yaml"), folder.join("owners.yaml"));
     std::fs::write(&rules, RULES).unwrap();
     std::fs::write(&owners, OWNERS).unwrap();
-    let (url, mut notifications) = webhook().await;
-    let config = format!(
+    format!(
         "responsibility_file = {owners:?}\nshipped_rules = false\n\
          rule_files = [{{path = {rules:?}, tenant = \"tax\"}}]\n\
          [ingest]\nspan_metrics_interval_seconds = 1\n\
          [notify]\nreceivers = [{{name = \"duty\", url = \"{url}\"}}]\n\
          routes = [{{receiver = \"duty\", tenant = \"tax\"}}]\n"
-    );
-    let server = Server::start_with(&data, &config);
-    server.send("tax", "logs", &deployment()).await;
-    server.send("tax", "traces", &requests()).await;
+    )
+}
 
-    let mut verdict = Value::Null;
+/// The first verdict that is told, and why each message up to it was sent.
+async fn first_verdict(notifications: &mut mpsc::UnboundedReceiver<Value>) -> (Vec<String>, Value) {
     let mut occasions = Vec::new();
-    while verdict.is_null() {
+    loop {
         let body = notifications.recv().await.unwrap();
         assert_eq!(
             (&body["version"], &body["status"]),
@@ -95,8 +89,49 @@ async fn an_alert_becomes_an_incident_with_a_verdict_a_report_and_a_check() {
         );
         assert_eq!(body["alerts"][0]["labels"]["alertname"], "ApiFails");
         occasions.push(body["incident"]["occasion"].as_str().unwrap().to_owned());
-        verdict = body["incident"]["verdict"].clone();
+        if !body["incident"]["verdict"].is_null() {
+            return (occasions, body["incident"]["verdict"].clone());
+        }
     }
+}
+
+fn check_commands(server: &Server, id: &str) {
+    for (language, words) in [
+        ("zh", ["税务局", "定界结论"]),
+        ("en", ["Tax Bureau", "Verdict"]),
+    ] {
+        let output = server.cli(&["report", "--tenant", "tax", "--lang", language]);
+        let html = String::from_utf8(output.stdout).unwrap();
+        assert!(words.iter().all(|word| html.contains(word)), "{html}");
+    }
+    let output = server.cli(&["verify", "--tenant", "tax", id]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && text.contains("the same verdict"),
+        "{text}"
+    );
+    let question = [
+        "demarcate",
+        "--tenant",
+        "tax",
+        "--service",
+        "tax-api",
+        "--since",
+        "16s",
+    ];
+    let text = String::from_utf8(server.cli(&question).stdout).unwrap();
+    assert!(text.contains("cause       deployment"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_becomes_an_incident_with_a_verdict_a_report_and_a_check() {
+    let (outer, data) = folder();
+    let (url, mut notifications) = webhook().await;
+    let config = configuration(outer.path(), &url);
+    let server = Server::start_with(&data, &config);
+    server.send("tax", "logs", &deployment()).await;
+    server.send("tax", "traces", &requests()).await;
+    let (occasions, verdict) = first_verdict(&mut notifications).await;
     assert_eq!(occasions, ["opened", "verdict"]);
     assert_eq!(verdict["outcome"], "determined", "{verdict:#}");
     let suspect = &verdict["suspect"];
@@ -117,32 +152,7 @@ async fn an_alert_becomes_an_incident_with_a_verdict_a_report_and_a_check() {
             .0,
         404
     );
-    for (language, words) in [
-        ("zh", ["税务局", "定界结论"]),
-        ("en", ["Tax Bureau", "Verdict"]),
-    ] {
-        let output = server.cli(&["report", "--tenant", "tax", "--lang", language]);
-        let html = String::from_utf8(output.stdout).unwrap();
-        assert!(words.iter().all(|word| html.contains(word)), "{html}");
-    }
-    let output = server.cli(&["verify", "--tenant", "tax", &id]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success() && text.contains("the same verdict"),
-        "{text}"
-    );
-
-    let output = server.cli(&[
-        "demarcate",
-        "--tenant",
-        "tax",
-        "--service",
-        "tax-api",
-        "--since",
-        "16s",
-    ]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("cause       deployment"), "{text}");
+    check_commands(&server, &id);
     assert!(server.stop());
 
     // What was decided outlives the process.
