@@ -1,6 +1,6 @@
 //! Groups alerts into one disturbance, gathers evidence, and says which layer and which owner the fault belongs to.
 //!
-//! alerts -> [`Incident`] -> [`Demarcation::gather`] -> [`Evidence`] -> [`demarcate`] -> [`Verdict`], whose cited queries are run and
+//! alerts -> [`Incident`] -> `gather` -> [`Evidence`] -> [`demarcate`] -> [`Verdict`], whose cited queries are run and
 //! sealed with a digest of their result
 //!
 //! Invariants: [`demarcate`] is pure; a verdict cites evidence whose query anybody can run again; lack of data yields

@@ -1,6 +1,6 @@
 //! Tells whoever is on duty: routes, receivers, deliveries with retries.
 //!
-//! [`Notice`] -> routes -> one [`Message`](message) per receiver, cut to its audience -> webhook -> [`Delivery`]
+//! [`Notice`] -> routes -> one `message` per receiver, cut to its audience -> webhook -> [`Delivery`]
 //!
 //! Invariants: a receiver gets nothing beyond its tenant's boundary; every delivery, failed or not, is on record.
 //!

@@ -1,6 +1,6 @@
 //! Entities, layers, owners, and the time-versioned graph that ties them.
 //!
-//! observations -> `identify` | `calls` -> `merge` into [`State`](state) -> [`Graph`] at a time, with owners by [`Responsibility`]
+//! observations -> `identify` | `calls` -> `merge` into `state` -> [`Graph`] at a time, with owners by [`Responsibility`]
 //!
 //! Invariants: merging is pure and does not depend on the order of observations; a relation says which signal it is from and
 //! how sure that is; a graph for a past time is the graph as it was.

@@ -8,6 +8,15 @@ use demarc_store::Table;
 
 use crate::bed::Bed;
 
+fn show_tables(bed: &Bed, tables: &[Table], shown: &mut String) {
+    for table in tables {
+        let text = bed.shown(*table);
+        if text.lines().count() > 4 {
+            writeln!(shown, "\n{table}\n{text}").unwrap();
+        }
+    }
+}
+
 async fn check(case: &Path) {
     let bed = Bed::new().await;
     let tenant = TenantId::default();
@@ -55,12 +64,7 @@ async fn check(case: &Path) {
         .unwrap();
         tables.extend([Table::Logs, Table::Changes]);
     }
-    for table in tables {
-        let text = bed.shown(table);
-        if text.lines().count() > 4 {
-            writeln!(shown, "\n{table}\n{text}").unwrap();
-        }
-    }
+    show_tables(&bed, &tables, &mut shown);
     let golden = case.join("expected.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&golden, &shown).unwrap();
