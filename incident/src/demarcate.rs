@@ -16,6 +16,7 @@ use demarc_topology::Layer;
 use crate::{
     Bilingual, Candidate, Cause, Evidence, EvidenceItem, Outcome, Suspect, SymptomKind, Verdict,
 };
+use explain::rounded;
 use locate::locate;
 use suspect::{Hypothesis, hypotheses};
 
@@ -53,7 +54,7 @@ pub fn demarcate(evidence: &Evidence, min_confidence: f64) -> Verdict {
         .iter()
         .map(|one| Candidate {
             suspect: suspect(evidence, one),
-            confidence: one.weight / total,
+            confidence: rounded(one.weight / total),
         })
         .collect();
     if let Some(one) = found.first() {

@@ -45,9 +45,9 @@ impl Shift {
             1.4826 * median(&distances).unwrap_or(0.0)
         });
         Self {
-            before: middle,
-            during: median(&during),
-            spread,
+            before: middle.map(kept),
+            during: median(&during).map(kept),
+            spread: kept(spread),
         }
     }
 
@@ -67,6 +67,12 @@ impl Shift {
         let usual = self.before.unwrap_or(0.0).abs();
         self.during.is_some() && self.delta() >= floor.max(3.0 * self.spread).max(0.2 * usual)
     }
+}
+
+/// Nine significant digits: as many as survive being written to a document and read back, so that kept evidence leads to the same
+/// verdict again.
+fn kept(value: f64) -> f64 {
+    format!("{value:.8e}").parse().unwrap_or(value)
 }
 
 /// The middle value; the mean of both middle values when there is an even number of them.

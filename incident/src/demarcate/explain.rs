@@ -315,7 +315,7 @@ fn item(
 }
 
 /// Four digits after the point: documents are compared byte by byte.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 

@@ -1,5 +1,6 @@
 //! Who suffers.
 
+use super::explain::rounded;
 use crate::{Evidence, Impact};
 
 /// Services whose requests fail or take longer than before, in the order of their ids.
@@ -17,8 +18,8 @@ pub(crate) fn impact(evidence: &Evidence) -> Vec<Impact> {
                 .and_then(|entity| entity.tenant.clone())
                 .unwrap_or_default(),
             owner: entity.and_then(|entity| entity.owner.clone()),
-            latency_ratio: facts.latency_ms.ratio(),
-            error_ratio: facts.errors.during.unwrap_or(0.0),
+            latency_ratio: facts.latency_ms.ratio().map(rounded),
+            error_ratio: rounded(facts.errors.during.unwrap_or(0.0)),
         }
     });
     impact.collect()

@@ -57,6 +57,9 @@ fn check(path: &Path) {
             "{name}: {item:?}"
         );
     }
+    // What is kept is what was said.
+    let kept: Verdict = serde_json::from_str(&serde_json::to_string(&verdict).unwrap()).unwrap();
+    assert_eq!(kept, verdict, "{name}");
     // The same input, the same bytes.
     let again = serde_json::to_string(&judge(&case)).unwrap();
     assert_eq!(serde_json::to_string(&verdict).unwrap(), again, "{name}");
