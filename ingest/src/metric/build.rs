@@ -165,10 +165,10 @@ impl<'a, 'c> Builder<'a, 'c> {
         let stale = point.flags & NO_RECORDED_VALUE != 0;
         let exemplars = self.exemplars(point.exemplars);
         let mut parts = Vec::new();
-        let mut cumulative = 0;
+        let mut cumulative = 0.0;
         for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
-            cumulative += count;
-            parts.push(("_bucket", Some(format_bound(*bound)), cumulative as f64));
+            cumulative += *count as f64;
+            parts.push(("_bucket", Some(format_bound(*bound)), cumulative));
         }
         parts.push(("_bucket", Some("+Inf".to_owned()), point.count as f64));
         if let Some(sum) = point.sum {

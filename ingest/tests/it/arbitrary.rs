@@ -101,7 +101,7 @@ fn any_metric_is_counted_once_as_accepted_or_refused() {
         .unwrap();
     let bed = runtime.block_on(Bed::new());
     let tenant = TenantId::default();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(128));
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(512));
     let metric = (".{0,12}", ".{0,6}", data());
     runner
         .run(&metric, |(name, unit, data)| {
