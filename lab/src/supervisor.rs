@@ -238,16 +238,14 @@ impl Shared {
                 Some(serde_json::json!({"pid": (*pid)?, "name": other.name, "owner": other.tenant}))
             })
             .collect();
-        let written = serde_json::to_vec(&listed)
+        // Without the list the agent reports an idle host, which the demo's verdict would show.
+        let _ = serde_json::to_vec(&listed)
             .map_err(anyhow::Error::from)
             .and_then(|bytes| {
                 let fresh = path.with_extension("new");
                 std::fs::write(&fresh, bytes)?;
                 Ok(std::fs::rename(fresh, path)?)
             });
-        if written.is_err() {
-            // Without the list the agent reports an idle host, which the demo's verdict would show.
-        }
     }
 
     async fn ended(&self, config: &RoleConfig, code: Option<i32>) {
