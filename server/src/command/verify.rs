@@ -32,8 +32,14 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<()> {
         list("unchanged"),
         list("changed")
     ))?;
-    if !is_reproduced || !list("changed").is_empty() {
-        bail!("the verdict does not hold as it was kept");
+    if !is_reproduced {
+        bail!("the kept evidence does not lead to the kept verdict");
+    }
+    let changed = list("changed");
+    if !changed.is_empty() {
+        bail!(
+            "{changed}: the query returns something else now; data that arrived after the verdict counts"
+        );
     }
     Ok(())
 }
