@@ -218,10 +218,7 @@ fn target_info(resource: &Attributes, at: Nanos) -> Option<MetricRows> {
         labels: Labels::from_pairs(pairs),
         kind: MetricKind::Info,
         help: "Target metadata".to_owned(),
-        samples: vec![Sample {
-            time: at.to_millis(),
-            value: 1.0,
-        }],
+        samples: vec![Sample::new(at.to_millis(), 1.0)],
         ..MetricRows::default()
     })
 }

@@ -177,10 +177,7 @@ impl Writer<'_> {
         if let Some(le) = le {
             labels.set("le", le);
         }
-        let samples = vec![Sample {
-            time: self.time,
-            value,
-        }];
+        let samples = vec![Sample::new(self.time, value)];
         self.rows.push(MetricRows {
             labels,
             kind,

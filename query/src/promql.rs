@@ -88,17 +88,14 @@ pub(crate) async fn instant(
         });
     }
     let value = match eval.eval(expr, steps).await? {
-        Outcome::Scalar(values) => Value::Scalar(Sample {
-            time: at,
-            value: values[0],
-        }),
+        Outcome::Scalar(values) => Value::Scalar(Sample::new(at, values[0])),
         Outcome::Text(text) => Value::Text(at, text),
         Outcome::Vector(series) => {
             let mut vector: Vec<(Labels, Sample)> = series
                 .into_iter()
                 .filter_map(|one| {
                     let value = one.values[0]?;
-                    Some((one.labels, Sample { time: at, value }))
+                    Some((one.labels, Sample::new(at, value)))
                 })
                 .collect();
             sort::order(&mut vector, without_parens(expr));
@@ -138,12 +135,7 @@ pub(crate) async fn range(
         let samples: Vec<Sample> = steps
             .times()
             .zip(one.values)
-            .filter_map(|(time, value)| {
-                Some(Sample {
-                    time: Millis(time),
-                    value: value?,
-                })
-            })
+            .filter_map(|(time, value)| Some(Sample::new(Millis(time), value?)))
             .collect();
         if !samples.is_empty() {
             matrix.push((one.labels, samples));

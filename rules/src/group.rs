@@ -197,10 +197,7 @@ async fn write(
     let metrics = series.iter().map(|(labels, value)| MetricRows {
         labels: labels.clone(),
         kind: MetricKind::Gauge,
-        samples: vec![Sample {
-            time,
-            value: *value,
-        }],
+        samples: vec![Sample::new(time, *value)],
         ..MetricRows::default()
     });
     let rows = Rows {

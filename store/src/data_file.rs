@@ -54,13 +54,14 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Reads a whole file.
-pub(crate) fn read(path: &Path) -> Result<Vec<RecordBatch>, StoreError> {
+/// Reads a whole file of `table`, written by this version or an older one.
+pub(crate) fn read(table: Table, path: &Path) -> Result<Vec<RecordBatch>, StoreError> {
     let file = File::open(path).map_err(StoreError::io("open", path))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?
         .with_batch_size(READ_ROWS)
         .build()?;
-    Ok(reader.collect::<Result<_, _>>()?)
+    let complete = |batch: Result<RecordBatch, _>| Ok(table.complete(batch?)?);
+    reader.map(complete).collect()
 }
 
 /// Splits a list of batches so that no part takes more memory than [`MAX_FILE_BYTES`], unless it is a single batch.

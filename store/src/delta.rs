@@ -73,6 +73,7 @@ impl TableLog {
         log.create_if_absent()
             .await
             .map_err(StoreError::delta(table))?;
+        log.add_missing_columns().await?;
         let files = log.reload().await?;
         Ok((log, files))
     }
@@ -146,6 +147,25 @@ impl TableLog {
             .with_partition_columns(PARTITIONS)
             .await?;
         Ok(())
+    }
+
+    /// Tells the log of columns that the version which made the table did not have.
+    async fn add_missing_columns(&self) -> Result<(), StoreError> {
+        let table = self.load().await.map_err(StoreError::delta(self.table))?;
+        let state = table.snapshot().map_err(StoreError::delta(self.table))?;
+        let wanted: StructType = self.table.schema().as_ref().try_into_kernel()?;
+        let known = state.schema();
+        let missing: Vec<_> = wanted
+            .fields()
+            .filter(|field| known.field(field.name()).is_none())
+            .cloned()
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let added = table.add_columns().with_fields(missing).await;
+        let version = added.map_err(StoreError::delta(self.table))?.version();
+        self.sync_entry(version.unwrap_or_default())
     }
 
     async fn load(&self) -> Result<DeltaTable, DeltaTableError> {

@@ -35,8 +35,9 @@ pub use config::StoreConfig;
 pub use error::StoreError;
 pub use index::SeriesEntry;
 pub use rows::{
-    Buckets, ChangeRow, EntityRow, Exemplar, Histogram, LogRow, MetricKind, MetricRows,
-    RelationRow, Rows, Sample, SpanEvent, SpanKind, SpanLink, SpanRow, SpanStatus,
+    Buckets, CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow,
+    MetricKind, MetricRows, RelationRow, Rows, Sample, SpanEvent, SpanKind, SpanLink, SpanRow,
+    SpanStatus,
 };
 pub use schema::Table;
 pub use snapshot::{DataFile, MetricMetadata, Snapshot};

@@ -105,11 +105,26 @@ pub struct Sample {
     pub time: Millis,
     /// The value; a stale marker is a NaN with the bits that Prometheus gives it.
     pub value: f64,
+    /// When the counter began to count, where the sender says so.
+    pub start: Option<Millis>,
 }
 
-/// A native histogram with exponential buckets, indexed as Prometheus does.
+impl Sample {
+    /// A value of which the start is not known.
+    pub fn new(time: Millis, value: f64) -> Self {
+        Self {
+            time,
+            value,
+            start: None,
+        }
+    }
+}
+
+/// A native histogram, its buckets indexed as Prometheus does: exponential ones, or ones with bounds of their own.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
+    /// When it began to count, where the sender says so.
+    pub start: Option<Millis>,
     /// Number of observations.
     pub count: f64,
     /// Sum of observations; NaN when absent.
@@ -124,12 +139,34 @@ pub struct Histogram {
     pub positive: Buckets,
     /// Buckets of negative values.
     pub negative: Buckets,
+    /// Upper bounds of the positive buckets where `schema` is [`CUSTOM_BUCKETS`]: bucket `i` ends at `custom_bounds[i]`,
+    /// inclusive, and the one after the last bound has no end. Empty for exponential buckets.
+    pub custom_bounds: Vec<f64>,
+    /// Whether the sender knows of a reset just before this value.
+    pub reset: CounterReset,
+}
+
+/// The schema of a histogram whose buckets have bounds of their own. Source: Prometheus, `model/histogram`.
+pub const CUSTOM_BUCKETS: i32 = -53;
+
+/// What the sender of a histogram knows of a reset between this value and the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CounterReset {
+    /// Nobody said: readers compare the buckets.
+    #[default]
+    Unknown,
+    /// Counting began anew.
+    Reset,
+    /// Counting went on.
+    NotReset,
+    /// It is no counter: the buckets may fall.
+    Gauge,
 }
 
 /// Consecutive buckets of one sign.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Buckets {
-    /// Index of the first bucket: bucket `i` ends at (2^(2^-schema))^i, inclusive.
+    /// Index of the first bucket: exponential bucket `i` ends at (2^(2^-schema))^i, inclusive.
     pub offset: i32,
     /// Observations in each bucket, not cumulative.
     pub counts: Vec<f64>,
@@ -366,6 +403,13 @@ stored_words!(MetricKind {
     Info = "info",
     StateSet = "stateset",
     Unknown = "unknown",
+});
+
+stored_words!(CounterReset {
+    Unknown = "unknown",
+    Reset = "reset",
+    NotReset = "not_reset",
+    Gauge = "gauge",
 });
 
 stored_words!(SpanKind {

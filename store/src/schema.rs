@@ -13,7 +13,11 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::{
+    array::{RecordBatch, new_null_array},
+    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
+    error::ArrowError,
+};
 
 /// One table of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +76,24 @@ impl Table {
         SCHEMAS[self.index()].clone()
     }
 
+    /// `batch` with the columns of this version: those that it lacks, because an older version wrote it, are null.
+    pub(crate) fn complete(self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let schema = self.schema();
+        if batch.schema() == schema {
+            return Ok(batch);
+        }
+        let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+            Some(column) => Ok(column.clone()),
+            None if field.is_nullable() => Ok(new_null_array(field.data_type(), batch.num_rows())),
+            None => {
+                let what = format!("rows of table {self} have no column {}", field.name());
+                Err(ArrowError::SchemaError(what))
+            }
+        };
+        let columns: Result<Vec<_>, _> = schema.fields().iter().map(column).collect();
+        RecordBatch::try_new(schema, columns?)
+    }
+
     /// The column that holds a row's own time.
     pub fn time_column(self) -> &'static str {
         match self {
@@ -124,7 +146,11 @@ fn columns(table: Table) -> Vec<Field> {
         Table::Series => series(),
         Table::Samples => {
             let mut columns = series_keys();
-            columns.extend([int64("time"), float64("value")]);
+            columns.extend([
+                int64("time"),
+                float64("value"),
+                optional(int64("start_time")),
+            ]);
             columns
         }
         Table::Histograms => histograms(),
@@ -162,6 +188,9 @@ fn histograms() -> Vec<Field> {
         float64_list("positive_counts"),
         int32("negative_offset"),
         float64_list("negative_counts"),
+        optional(int64("start_time")),
+        optional(float64_list("custom_bounds")),
+        optional(text("reset")),
     ]);
     columns
 }

@@ -96,7 +96,7 @@ impl Snapshot {
         let files = self.tables[table.index()].files.clone();
         let mut batches = Vec::new();
         if !files.is_empty() {
-            let read = tokio::task::spawn_blocking(move || read_files(&files)).await;
+            let read = tokio::task::spawn_blocking(move || read_files(table, &files)).await;
             batches = read.map_err(StoreError::task)??;
         }
         batches.extend(self.head(table));
@@ -167,10 +167,10 @@ impl Snapshot {
     }
 }
 
-fn read_files(files: &[DataFile]) -> Result<Vec<RecordBatch>, StoreError> {
+fn read_files(table: Table, files: &[DataFile]) -> Result<Vec<RecordBatch>, StoreError> {
     let mut batches = Vec::new();
     for file in files {
-        batches.extend(data_file::read(&file.path)?);
+        batches.extend(data_file::read(table, &file.path)?);
     }
     Ok(batches)
 }

@@ -232,7 +232,7 @@ impl<'a, 'c> Builder<'a, 'c> {
     }
 
     fn sample(&mut self, labels: Labels, time: Millis, value: f64) {
-        self.row(labels).samples.push(Sample { time, value });
+        self.row(labels).samples.push(Sample::new(time, value));
     }
 
     pub(super) fn native(&mut self, labels: Labels, time: Millis, histogram: Histogram) {

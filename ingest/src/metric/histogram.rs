@@ -75,6 +75,7 @@ fn native(point: &ExponentialHistogramDataPoint) -> Result<Histogram, Refusal> {
         zero_count: point.zero_count as f64,
         positive: buckets(point.positive.as_ref(), shift)?,
         negative: buckets(point.negative.as_ref(), shift)?,
+        ..Histogram::default()
     })
 }
 

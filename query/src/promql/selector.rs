@@ -197,10 +197,7 @@ impl Eval<'_> {
         for one in &vector.series {
             let window = vector.window(one, steps.start);
             if !window.samples.is_empty() {
-                let sample = |(at, value): &(i64, f64)| Sample {
-                    time: Millis(*at),
-                    value: *value,
-                };
+                let sample = |(at, value): &(i64, f64)| Sample::new(Millis(*at), *value);
                 answer.push((
                     one.labels.clone(),
                     window.samples.iter().map(sample).collect(),

@@ -98,7 +98,7 @@ async fn load(bed: &Bed, tenant: &TenantId, step: Duration, block: &[&str]) {
         let mut samples = Vec::new();
         for (at, value) in points.into_iter().enumerate() {
             let time = Millis(at as i64 * i64::try_from(step.as_millis()).unwrap());
-            samples.extend(value.map(|value| Sample { time, value }));
+            samples.extend(value.map(|value| Sample::new(time, value)));
         }
         rows.metrics.push(MetricRows {
             labels,

@@ -125,10 +125,7 @@ async fn a_series_is_read_across_a_flush() {
     let bed = Bed::new().await;
     let labels = Labels::from_pairs([(METRIC_NAME, "jobs_total")]);
     for minute in 0..10 {
-        let sample = Sample {
-            time: Millis(minute * 60_000),
-            value: minute as f64,
-        };
+        let sample = Sample::new(Millis(minute * 60_000), minute as f64);
         let one = MetricRows {
             labels: labels.clone(),
             samples: vec![sample],

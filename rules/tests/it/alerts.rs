@@ -65,10 +65,7 @@ impl Bed {
 
     async fn errors(&self, value: f64) {
         let labels = Labels::from_pairs([(METRIC_NAME, "errors"), ("job", "api")]);
-        let samples = vec![Sample {
-            time: self.now(),
-            value,
-        }];
+        let samples = vec![Sample::new(self.now(), value)];
         let metrics = vec![MetricRows {
             labels,
             samples,

@@ -66,11 +66,19 @@ pub(super) fn float64<R>(rows: &[R], of: impl Fn(&R) -> f64) -> ArrayRef {
 }
 
 pub(super) fn float64_list<'a, R>(rows: &'a [R], of: impl Fn(&'a R) -> &'a [f64]) -> ArrayRef {
+    optional_float64_list(rows, |row| Some(of(row)))
+}
+
+pub(super) fn optional_float64_list<'a, R>(
+    rows: &'a [R],
+    of: impl Fn(&'a R) -> Option<&'a [f64]>,
+) -> ArrayRef {
     let element = Field::new("element", DataType::Float64, false);
     let mut column = ListBuilder::new(Float64Builder::new()).with_field(element);
     for row in rows {
-        column.values().append_slice(of(row));
-        column.append(true);
+        let numbers = of(row);
+        column.values().append_slice(numbers.unwrap_or_default());
+        column.append(numbers.is_some());
     }
     Arc::new(column.finish())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int32Array, Int64Array, MapArray,
-        RecordBatch, StringArray,
+        Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int32Array, Int64Array, ListArray,
+        MapArray, RecordBatch, StringArray,
     },
     compute::cast,
     datatypes::{DataType, Float64Type, Int32Type, Int64Type},
@@ -15,8 +15,8 @@ use demarc_proto::{
 };
 
 use super::{
-    ChangeRow, EntityRow, LogRow, MetricKind, NewSeries, RelationRow, SpanKind, SpanRow,
-    SpanStatus, json,
+    Buckets, ChangeRow, CounterReset, EntityRow, Histogram, LogRow, MetricKind, NewSeries,
+    RelationRow, SpanKind, SpanRow, SpanStatus, json,
 };
 use crate::{SeriesEntry, StoreError, Table, day::Day};
 
@@ -45,6 +45,56 @@ pub(crate) fn series_of_batch(batch: &RecordBatch) -> Result<Vec<NewSeries>, Sto
         })
     };
     (0..batch.num_rows()).map(row).collect()
+}
+
+impl Histogram {
+    /// Reads histograms from a batch that has the columns of [`Table::Histograms`] in any order; others are left aside.
+    pub fn from_batch(batch: &RecordBatch) -> Result<Vec<(SeriesId, Millis, Self)>, StoreError> {
+        let columns = Columns::new(Table::Histograms, batch);
+        let series_id = columns.bytes("series_id")?;
+        let time = columns.int64("time")?;
+        let count = columns.float64("count")?;
+        let sum = columns.float64("sum")?;
+        let schema = columns.int32("schema")?;
+        let zero_threshold = columns.float64("zero_threshold")?;
+        let zero_count = columns.float64("zero_count")?;
+        let positive_offset = columns.int32("positive_offset")?;
+        let positive_counts = columns.float64_list("positive_counts")?;
+        let negative_offset = columns.int32("negative_offset")?;
+        let negative_counts = columns.float64_list("negative_counts")?;
+        let start = columns.int64("start_time")?;
+        let custom_bounds = columns.float64_list("custom_bounds")?;
+        let reset = columns.text("reset")?;
+        let row = |at: usize| {
+            let bad = |column, reason| columns.bad(column, reason);
+            let id = SeriesId::from_bytes(series_id.value(at));
+            let histogram = Self {
+                start: start.is_valid(at).then(|| Millis(start.value(at))),
+                count: count.value(at),
+                sum: sum.value(at),
+                schema: schema.value(at),
+                zero_threshold: zero_threshold.value(at),
+                zero_count: zero_count.value(at),
+                positive: Buckets {
+                    offset: positive_offset.value(at),
+                    counts: numbers_at(&positive_counts, at),
+                },
+                negative: Buckets {
+                    offset: negative_offset.value(at),
+                    counts: numbers_at(&negative_counts, at),
+                },
+                custom_bounds: numbers_at(&custom_bounds, at),
+                reset: text_at(&reset, at)
+                    .map_or(Some(CounterReset::Unknown), |word| {
+                        CounterReset::parse(&word)
+                    })
+                    .ok_or_else(|| bad("reset", "unknown word"))?,
+            };
+            let id = id.ok_or_else(|| bad("series_id", "not 16 bytes"))?;
+            Ok((id, Millis(time.value(at)), histogram))
+        };
+        (0..batch.num_rows()).map(row).collect()
+    }
 }
 
 impl SpanRow {
@@ -216,6 +266,15 @@ fn text_at(column: &StringArray, at: usize) -> Option<String> {
     column.is_valid(at).then(|| column.value(at).to_owned())
 }
 
+/// Empty where there is no list.
+fn numbers_at(column: &ListArray, at: usize) -> Vec<f64> {
+    if column.is_null(at) {
+        return Vec::new();
+    }
+    let numbers = column.value(at);
+    numbers.as_primitive::<Float64Type>().values().to_vec()
+}
+
 fn time_at(column: &Int64Array, at: usize) -> Option<Nanos> {
     column.is_valid(at).then(|| Nanos(column.value(at)))
 }
@@ -283,6 +342,14 @@ impl<'a> Columns<'a> {
     fn float64(&self, name: &'static str) -> Result<Float64Array, StoreError> {
         let column = self.column(name, &DataType::Float64)?;
         Ok(column.as_primitive::<Float64Type>().clone())
+    }
+
+    fn float64_list(&self, name: &'static str) -> Result<ListArray, StoreError> {
+        let column = self.batch.column_by_name(name);
+        let list = column.and_then(|column| column.as_list_opt::<i32>());
+        let list = list.filter(|list| list.value_type() == DataType::Float64);
+        list.cloned()
+            .ok_or_else(|| self.bad(name, "missing or not a list of numbers"))
     }
 
     fn map(&self, name: &'static str) -> Result<TextMap, StoreError> {

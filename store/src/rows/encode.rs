@@ -6,11 +6,11 @@ use arrow::{array::RecordBatch, error::ArrowError};
 use demarc_proto::{Millis, SeriesId, TenantId};
 
 use super::{
-    ChangeRow, EntityRow, Exemplar, Histogram, LogRow, MetricRows, RelationRow, Rows, Sample,
-    SpanRow,
+    CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow, MetricRows,
+    RelationRow, Rows, Sample, SpanRow,
     column::{
         attributes, bytes, float64, float64_list, int32, int64, labels, optional_bytes,
-        optional_int64, optional_text, owned_text, text,
+        optional_float64_list, optional_int64, optional_text, owned_text, text,
     },
     json,
 };
@@ -174,6 +174,7 @@ fn sample_batch(points: &[Point<'_, Sample>]) -> Result<RecordBatch, ArrowError>
             text(points, |point| point.metric),
             int64(points, |point| point.time.0),
             float64(points, |point| point.value.value),
+            optional_int64(points, |point| point.value.start.map(|start| start.0)),
         ],
     )
 }
@@ -194,6 +195,15 @@ fn histogram_batch(points: &[Point<'_, Histogram>]) -> Result<RecordBatch, Arrow
             float64_list(points, |point| &point.value.positive.counts),
             int32(points, |point| point.value.negative.offset),
             float64_list(points, |point| &point.value.negative.counts),
+            optional_int64(points, |point| point.value.start.map(|start| start.0)),
+            optional_float64_list(points, |point| {
+                let bounds = point.value.custom_bounds.as_slice();
+                (point.value.schema == CUSTOM_BUCKETS).then_some(bounds)
+            }),
+            optional_text(points, |point| match point.value.reset {
+                CounterReset::Unknown => None,
+                known => Some(known.as_str()),
+            }),
         ],
     )
 }

@@ -128,7 +128,7 @@ fn adopt(table: Table, dir: &Path, files: Files, head: &Head) -> Result<(), Stor
     if table == Table::Series {
         for (tenant, file) in &files {
             let mut series = Vec::new();
-            for batch in data_file::read(&file.path)? {
+            for batch in data_file::read(table, &file.path)? {
                 series.extend(series_of_batch(&batch)?);
             }
             head.insert(vec![Insert {

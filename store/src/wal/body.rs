@@ -86,12 +86,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Body, String> {
 
 fn decode_batch(table: Table, ipc: &[u8]) -> Result<RecordBatch, ArrowError> {
     let mut reader = StreamReader::try_new(ipc, None)?;
-    if reader.schema() != table.schema() {
-        let what = format!("rows of table {table} have other columns than this version writes");
-        return Err(ArrowError::SchemaError(what));
-    }
     let batch = reader.next().transpose()?;
-    batch.ok_or_else(|| ArrowError::IpcError("no batch in the stream".to_owned()))
+    let batch = batch.ok_or_else(|| ArrowError::IpcError("no batch in the stream".to_owned()))?;
+    table.complete(batch)
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
@@ -105,4 +102,32 @@ fn take_slice<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], String> {
     let (head, tail) = rest.split_at_checked(len).ok_or("the body ends early")?;
     *rest = tail;
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BinaryArray, Float64Array, Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_older_version_has_nulls_in_later_columns() {
+        let table = Table::Samples;
+        let schema = table.schema().project(&[0, 1, 2, 3]).unwrap();
+        let columns: Vec<arrow::array::ArrayRef> = vec![
+            std::sync::Arc::new(BinaryArray::from_vec(vec![&[7; 16]])),
+            std::sync::Arc::new(StringArray::from(vec!["up"])),
+            std::sync::Arc::new(Int64Array::from(vec![5])),
+            std::sync::Arc::new(Float64Array::from(vec![1.0])),
+        ];
+        let batch = RecordBatch::try_new(schema.into(), columns).unwrap();
+        let payload = Payload::new(table, &batch).unwrap();
+        let bytes = encode(&TenantId::default(), &[&payload]).unwrap();
+        let (_, decoded) = decode(&bytes).unwrap().batches.remove(0);
+        assert_eq!(decoded.schema(), table.schema());
+        assert_eq!(
+            decoded.column_by_name("start_time").unwrap().null_count(),
+            1
+        );
+    }
 }

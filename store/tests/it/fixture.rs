@@ -8,9 +8,9 @@ use demarc_proto::{
     TraceId,
 };
 use demarc_store::{
-    Buckets, ChangeRow, EntityRow, Exemplar, Histogram, LogRow, MetricKind, MetricRows,
-    RelationRow, Rows, Sample, Snapshot, SpanEvent, SpanKind, SpanLink, SpanRow, SpanStatus, Store,
-    StoreConfig, Table,
+    Buckets, CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow,
+    MetricKind, MetricRows, RelationRow, Rows, Sample, Snapshot, SpanEvent, SpanKind, SpanLink,
+    SpanRow, SpanStatus, Store, StoreConfig, Table,
 };
 
 /// 2026-11-23T00:00:00Z.
@@ -49,10 +49,7 @@ pub(crate) fn span_id(number: u64) -> SpanId {
 }
 
 pub(crate) fn gauge(name: &str, job: &str, values: &[(i64, f64)]) -> MetricRows {
-    let sample = |(ms, value): &(i64, f64)| Sample {
-        time: Millis(DAY_MS + ms),
-        value: *value,
-    };
+    let sample = |(ms, value): &(i64, f64)| Sample::new(Millis(DAY_MS + ms), *value);
     MetricRows {
         labels: Labels::from_pairs([("__name__", name), ("job", job)]),
         kind: MetricKind::Gauge,
@@ -78,6 +75,24 @@ pub(crate) fn histogram() -> Histogram {
             offset: 0,
             counts: vec![1.0],
         },
+        start: Some(Millis(DAY_MS)),
+        custom_bounds: Vec::new(),
+        reset: CounterReset::NotReset,
+    }
+}
+
+/// A histogram whose buckets have bounds of their own, and of which the sender says no more.
+pub(crate) fn custom_histogram() -> Histogram {
+    Histogram {
+        count: 3.0,
+        sum: 4.5,
+        schema: CUSTOM_BUCKETS,
+        positive: Buckets {
+            offset: 0,
+            counts: vec![1.0, 0.0, 2.0],
+        },
+        custom_bounds: vec![0.5, 2.5],
+        ..Histogram::default()
     }
 }
 
@@ -185,7 +200,10 @@ pub(crate) fn all_tables() -> Rows {
     let native = MetricRows {
         labels: Labels::from_pairs([("__name__", "latency_seconds"), ("job", "api")]),
         kind: MetricKind::Histogram,
-        histograms: vec![(Millis(DAY_MS + 1), histogram())],
+        histograms: vec![
+            (Millis(DAY_MS + 1), histogram()),
+            (Millis(DAY_MS + 2), custom_histogram()),
+        ],
         ..MetricRows::default()
     };
     Rows {
@@ -201,10 +219,10 @@ pub(crate) fn all_tables() -> Rows {
 /// How many rows [`all_tables`] puts into each table.
 pub(crate) fn expected_rows(table: Table) -> usize {
     match table {
-        Table::Series | Table::Entities => 2,
+        Table::Series | Table::Entities | Table::Histograms => 2,
         Table::Samples | Table::Logs => 3,
         Table::Spans => 4,
-        Table::Histograms | Table::Exemplars | Table::Relations | Table::Changes => 1,
+        Table::Exemplars | Table::Relations | Table::Changes => 1,
     }
 }
 

@@ -13,5 +13,6 @@ mod damage;
 mod delta_reader;
 mod fixture;
 mod full_disk;
+mod older_version;
 mod round_trip;
 mod snapshot;

@@ -1,13 +1,13 @@
 //! What goes in comes out: from the head, from files, and after a restart.
 
-use arrow::{array::AsArray, datatypes::Float64Type};
+use demarc_proto::Millis;
 use demarc_store::{
-    ChangeRow, EntityRow, LogRow, RelationRow, Snapshot, SpanRow, StoreConfig, Table,
+    ChangeRow, EntityRow, Histogram, LogRow, RelationRow, Snapshot, SpanRow, StoreConfig, Table,
 };
 
 use crate::fixture::{
-    all_tables, change, entity, expected_rows, log, open, open_with, relation, row_count, rows_of,
-    span, tenant,
+    DAY_MS, all_tables, change, custom_histogram, entity, expected_rows, histogram, log, open,
+    open_with, relation, row_count, rows_of, span, tenant,
 };
 
 async fn check_rows(snapshot: &Snapshot) {
@@ -29,13 +29,16 @@ async fn check_rows(snapshot: &Snapshot) {
             assert_eq!(batch.schema(), table.schema(), "{table}");
         }
     }
-    let histograms = snapshot.read(Table::Histograms).await.unwrap();
-    let counts = histograms[0].column_by_name("positive_counts").unwrap();
-    let counts = counts.as_list::<i32>().value(0);
-    assert_eq!(
-        counts.as_primitive::<Float64Type>().values(),
-        &[1.0, 0.0, 3.0]
-    );
+    let histograms = rows_of(snapshot, Table::Histograms, Histogram::from_batch).await;
+    let histograms: Vec<_> = histograms
+        .into_iter()
+        .map(|(_, at, value)| (at, value))
+        .collect();
+    let expected = [
+        (Millis(DAY_MS + 1), histogram()),
+        (Millis(DAY_MS + 2), custom_histogram()),
+    ];
+    assert_eq!(histograms, expected);
     let series = snapshot.select(&[], None).unwrap();
     let series: Vec<String> = series
         .iter()
