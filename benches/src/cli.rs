@@ -1,0 +1,91 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Measures Demarc beside Prometheus and VictoriaMetrics, on the same load, in one run.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Remote-write: samples a second, per second of the server's processor time, memory, bytes on disk, latency.
+    Ingest(IngestArgs),
+    /// OTLP over gRPC into Demarc alone: metric points, spans and log records.
+    Otlp(OtlpArgs),
+    /// The same queries to each server over the same data: the middle of several runs, and ratios.
+    Query(QueryArgs),
+}
+
+/// Which servers, and the load on them.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// The servers to measure.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Demarc, Kind::VictoriaMetrics, Kind::Prometheus])]
+    pub(crate) servers: Vec<Kind>,
+    /// The engine; the `demarc` beside this binary if not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) demarc: Option<PathBuf>,
+    /// Active series.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) series: usize,
+    /// Samples a request.
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) batch: usize,
+    /// Connections; every series keeps to one of them, so that its samples stay in order.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) connections: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// Samples of each series, 15 s apart.
+    #[arg(long, default_value_t = 80)]
+    pub(crate) rounds: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OtlpArgs {
+    /// The engine; the `demarc` beside this binary if not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) demarc: Option<PathBuf>,
+    /// Requests of each signal.
+    #[arg(long, default_value_t = 400)]
+    pub(crate) requests: usize,
+    /// Items a request.
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) batch: usize,
+    /// Connections.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) connections: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// Hours of data, a sample every 15 s.
+    #[arg(long, default_value_t = 6.0)]
+    pub(crate) hours: f64,
+    /// Runs of each query; the middle one counts.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+}
+
+/// A server that can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// This project's.
+    Demarc,
+    /// `victoria-metrics` of the PATH.
+    VictoriaMetrics,
+    /// `prometheus` of the PATH.
+    Prometheus,
+}

@@ -1,0 +1,38 @@
+//! `demarc-bench`: Demarc beside its peers, on the same load, in one run.
+//!
+//! `fleet` (which series there are, which values they take) -> `remote_write` (requests as bytes) -> `drive` (sends them and takes
+//! the time) to each `subject` (a server process: started, watched, stopped) -> `ingest` and `query`, the two comparisons, which
+//! print a table each.
+//!
+//! Peers are the `prometheus` and `victoria-metrics` of the PATH; one that is not there is left out by name. Every address is on
+//! the loopback interface, every folder temporary.
+
+mod cli;
+mod drive;
+mod fleet;
+mod ingest;
+mod otlp;
+mod query;
+mod remote_write;
+mod subject;
+mod table;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> std::process::ExitCode {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let done = match Cli::parse().command {
+        Command::Ingest(args) => runtime.block_on(ingest::run(&args)),
+        Command::Otlp(args) => runtime.block_on(otlp::run(&args)),
+        Command::Query(args) => runtime.block_on(query::run(&args)),
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            table::say(&format!("demarc-bench: {error:#}"));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
