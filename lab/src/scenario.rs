@@ -123,6 +123,8 @@ pub(crate) enum Fault {
     Lock { at: String, hold_ms: u64 },
     /// A link takes that long for a round trip.
     LinkDelay { at: String, delay_ms: u64 },
+    /// A link loses that share of what it carries; at 1 it is cut.
+    LinkLoss { at: String, loss_share: f64 },
     /// A third party takes that much longer.
     SlowExternal { at: String, delay_ms: u64 },
     /// A service ends that long after each start.
@@ -148,7 +150,7 @@ pub(crate) struct Truth {
 }
 
 /// The shipped scenarios, in the order in which they are listed.
-const SCENARIOS: [(&str, &str); 6] = [
+const SCENARIOS: [(&str, &str); 8] = [
     ("cpu-hog", include_str!("../scenarios/cpu-hog.yaml")),
     ("bad-release", include_str!("../scenarios/bad-release.yaml")),
     (
@@ -156,6 +158,8 @@ const SCENARIOS: [(&str, &str); 6] = [
         include_str!("../scenarios/database-lock.yaml"),
     ),
     ("slow-link", include_str!("../scenarios/slow-link.yaml")),
+    ("lossy-link", include_str!("../scenarios/lossy-link.yaml")),
+    ("cut-link", include_str!("../scenarios/cut-link.yaml")),
     (
         "slow-third-party",
         include_str!("../scenarios/slow-third-party.yaml"),
@@ -223,6 +227,7 @@ mod tests {
                 | Fault::BadRelease { at: on, .. }
                 | Fault::Lock { at: on, .. }
                 | Fault::LinkDelay { at: on, .. }
+                | Fault::LinkLoss { at: on, .. }
                 | Fault::SlowExternal { at: on, .. }
                 | Fault::CrashLoop { at: on, .. } => on,
             };

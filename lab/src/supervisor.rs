@@ -81,36 +81,6 @@ impl Supervisor {
     /// Breaks the system as the fault says.
     pub(crate) async fn inject(&self, fault: &Fault) -> anyhow::Result<()> {
         match fault {
-            Fault::CpuHog { at: on, threads } => {
-                self.order(
-                    on,
-                    &Defect {
-                        hog_threads: *threads,
-                        ..Defect::default()
-                    },
-                )
-                .await
-            }
-            Fault::Lock { at: on, hold_ms } => {
-                self.order(
-                    on,
-                    &Defect {
-                        hold_lock_ms: *hold_ms,
-                        ..Defect::default()
-                    },
-                )
-                .await
-            }
-            Fault::LinkDelay { at: on, delay_ms } | Fault::SlowExternal { at: on, delay_ms } => {
-                self.order(
-                    on,
-                    &Defect {
-                        delay_ms: *delay_ms,
-                        ..Defect::default()
-                    },
-                )
-                .await
-            }
             Fault::BadRelease {
                 at: on,
                 version,
@@ -133,6 +103,34 @@ impl Supervisor {
                 let mut config = self.config(on)?;
                 config.defect.crash_after_ms = Some(*after_ms);
                 self.replace(on, config)
+            }
+            Fault::CpuHog { at: on, threads } => {
+                let defect = Defect {
+                    hog_threads: *threads,
+                    ..Defect::default()
+                };
+                self.order(on, &defect).await
+            }
+            Fault::Lock { at: on, hold_ms } => {
+                let defect = Defect {
+                    hold_lock_ms: *hold_ms,
+                    ..Defect::default()
+                };
+                self.order(on, &defect).await
+            }
+            Fault::LinkDelay { at: on, delay_ms } | Fault::SlowExternal { at: on, delay_ms } => {
+                let defect = Defect {
+                    delay_ms: *delay_ms,
+                    ..Defect::default()
+                };
+                self.order(on, &defect).await
+            }
+            Fault::LinkLoss { at: on, loss_share } => {
+                let defect = Defect {
+                    loss_share: *loss_share,
+                    ..Defect::default()
+                };
+                self.order(on, &defect).await
             }
         }
     }

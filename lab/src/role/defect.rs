@@ -16,6 +16,8 @@ pub(crate) struct Defect {
     pub(crate) delay_ms: u64,
     /// Share of requests that fail.
     pub(crate) fail_share: f64,
+    /// Share of pieces that a link loses; they are sent again, as TCP does. At 1 the link is cut.
+    pub(crate) loss_share: f64,
     /// How long the write lock is held at a time.
     pub(crate) hold_lock_ms: u64,
     /// The process ends that long after its start.

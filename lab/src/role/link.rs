@@ -1,4 +1,4 @@
-//! A network link: forwards TCP connections, delays them, and measures its own round trips.
+//! A network link: forwards TCP connections, delays them, loses parts of them, and measures its own round trips.
 
 use std::{
     net::SocketAddr,
@@ -17,6 +17,12 @@ use tokio::{
 };
 
 use super::{RoleConfig, defect::Watched, telemetry};
+
+/// Wait before a lost piece is sent again: Linux' shortest, doubled each time up to the longest.
+const RESEND: Duration = Duration::from_millis(200);
+const LONGEST_RESEND: Duration = Duration::from_secs(2);
+/// A piece that was lost so often breaks its connection.
+const MAX_LOSSES: u32 = 8;
 
 struct Interface {
     round_trip: Gauge<f64>,
@@ -86,7 +92,7 @@ async fn accept(
     }
 }
 
-/// Carries bytes one way; each piece takes half of the link's round trip.
+/// Carries bytes one way; each piece takes half of the link's round trip, and longer when it gets lost.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -99,13 +105,29 @@ async fn pump(
         if read == 0 {
             return to.shutdown().await;
         }
-        let delay = defect.borrow().delay_ms;
-        if delay > 0 {
-            tokio::time::sleep(Duration::from_secs_f64(delay as f64 / 2e3)).await;
-        }
+        get_across(interface, &defect).await?;
         to.write_all(&buffer[..read]).await?;
         interface.bytes.add(read as u64, &[]);
     }
+}
+
+/// Waits as long as one piece takes.
+async fn get_across(interface: &Interface, defect: &Watched) -> std::io::Result<()> {
+    let mut resend = RESEND;
+    for _ in 0..MAX_LOSSES {
+        let (delay_ms, loss_share) = {
+            let defect = defect.borrow();
+            (defect.delay_ms, defect.loss_share)
+        };
+        if rand::random::<f64>() >= loss_share {
+            tokio::time::sleep(Duration::from_secs_f64(delay_ms as f64 / 2e3)).await;
+            return Ok(());
+        }
+        interface.dropped.add(1, &[]);
+        tokio::time::sleep(resend).await;
+        resend = LONGEST_RESEND.min(resend * 2);
+    }
+    Err(std::io::ErrorKind::TimedOut.into())
 }
 
 /// Sends a byte over the link and back each second, the way that all traffic goes.
