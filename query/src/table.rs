@@ -16,10 +16,14 @@ use datafusion::{
     },
     error::{DataFusionError, Result},
     execution::object_store::ObjectStoreUrl,
-    logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, utils::conjunction},
+    logical_expr::{
+        BinaryExpr, Expr, Operator, TableProviderFilterPushDown,
+        utils::{conjunction, split_conjunction},
+    },
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
 };
-use demarc_store::{DataFile, Snapshot, Table};
+use demarc_proto::{Millis, SeriesId};
+use demarc_store::{DataFile, SampleFilter, Snapshot, Table};
 
 /// One table of one tenant's snapshot.
 #[derive(Debug)]
@@ -70,8 +74,15 @@ impl SnapshotTable {
         Ok(Some(DataSourceExec::from_data_source(config)))
     }
 
-    fn scan_head(&self, projection: Option<&Vec<usize>>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let batches = self.snapshot.head(self.table);
+    fn scan_head(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let batches = match self.table {
+            Table::Samples => self.snapshot.head_samples(&sample_filter(filters)),
+            table => self.snapshot.head(table),
+        };
         if batches.is_empty() {
             return Ok(None);
         }
@@ -106,7 +117,7 @@ impl TableProvider for SnapshotTable {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.scan_files(state, projection, filters)?;
-        let head = self.scan_head(projection)?;
+        let head = self.scan_head(projection, filters)?;
         match (files, head) {
             (Some(files), Some(head)) => UnionExec::try_new(vec![files, head]),
             (Some(one), None) | (None, Some(one)) => Ok(one),
@@ -126,6 +137,44 @@ impl TableProvider for SnapshotTable {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+}
+
+/// What `filters` say of the series and times of samples; less than that is no error, for the rows are filtered again.
+fn sample_filter(filters: &[Expr]) -> SampleFilter {
+    let bounds = Bounds::of(time_column(Table::Samples), filters);
+    let mut conjuncts = filters.iter().flat_map(split_conjunction);
+    SampleFilter {
+        series: conjuncts.find_map(series_ids),
+        range: Some((Millis(bounds.min), Millis(bounds.max))),
+    }
+}
+
+/// The only ids that `filter` lets through, where it is a condition on the series.
+fn series_ids(filter: &Expr) -> Option<Vec<SeriesId>> {
+    let is_id = |expr: &Expr| matches!(expr, Expr::Column(name) if name.name == "series_id");
+    match filter {
+        Expr::InList(list) if is_id(&list.expr) && !list.negated => {
+            list.list.iter().map(series_id).collect()
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+            Operator::Eq if is_id(left) => Some(vec![series_id(right)?]),
+            // A short list of ids arrives as a chain of comparisons.
+            Operator::Or => {
+                let mut ids = series_ids(left)?;
+                ids.extend(series_ids(right)?);
+                Some(ids)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn series_id(expr: &Expr) -> Option<SeriesId> {
+    match expr {
+        Expr::Literal(ScalarValue::Binary(Some(bytes)), _) => SeriesId::from_bytes(bytes),
+        _ => None,
     }
 }
 
@@ -210,5 +259,18 @@ mod tests {
         assert!(bounds.overlap(Some(0), Some(5)));
         assert!(!bounds.overlap(Some(10), Some(12)));
         assert!(bounds.overlap(None, None));
+    }
+
+    #[test]
+    fn ids_come_from_lists_and_comparisons() {
+        let id = |number: u128| lit(ScalarValue::Binary(Some(number.to_be_bytes().to_vec())));
+        let either = col("series_id").eq(id(1)).or(col("series_id").eq(id(2)));
+        let one = col("series_id").in_list(vec![id(3)], false);
+        let others = col("series_id").in_list(vec![id(3)], true);
+        let ids = |filter: &Expr| series_ids(filter);
+        assert_eq!(ids(&either), Some(vec![SeriesId(1), SeriesId(2)]));
+        assert_eq!(ids(&one), Some(vec![SeriesId(3)]));
+        assert_eq!(ids(&others), None);
+        assert_eq!(ids(&either.or(col("time").eq(lit(1_i64)))), None);
     }
 }

@@ -2,10 +2,12 @@
 
 mod partition;
 mod properties;
+mod samples;
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use arrow::{
@@ -16,7 +18,13 @@ use arrow::{
 use demarc_proto::TenantId;
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use crate::{DataFile, StoreError, Table, day::Day, wal::sync_dir};
+use crate::{
+    DataFile, SeriesIndex, StoreError, Table,
+    day::Day,
+    head::TableRows,
+    rows::{SampleBatches, Samples},
+    wal::sync_dir,
+};
 
 /// What the names of our data files begin with; others in the same directories are none of our business.
 pub(crate) const NAME_PREFIX: &str = "demarc-";
@@ -37,9 +45,20 @@ pub(crate) struct Place<'a> {
     pub(crate) tenant: &'a TenantId,
 }
 
-/// Writes `batches` into files, on disk when this returns. Nobody reads them before they are committed. When one fails,
+/// Writes `rows` into files, on disk when this returns. Nobody reads them before they are committed. When one fails,
 /// `written` names those before it.
 pub(crate) fn write(
+    place: Place<'_>,
+    rows: &TableRows,
+    written: &mut Vec<(TenantId, DataFile)>,
+) -> Result<(), StoreError> {
+    match rows {
+        TableRows::Batches(batches) => write_batches(place, batches, written),
+        TableRows::Samples(runs, index) => write_samples(place, runs, index, written),
+    }
+}
+
+fn write_batches(
     place: Place<'_>,
     batches: &[RecordBatch],
     written: &mut Vec<(TenantId, DataFile)>,
@@ -47,9 +66,27 @@ pub(crate) fn write(
     for group in groups(batches) {
         let rows = concat_batches(&place.table.schema(), group)?;
         for (day, rows) in partition::by_day(place.table, &rows)? {
-            let file = write_one(place, day, &rows)?;
+            let rows = sorted(place.table, &rows)?;
+            let count = rows.num_rows();
+            let file = write_one(place, day, count, std::iter::once(rows))?;
             written.push((place.tenant.clone(), file));
         }
+    }
+    Ok(())
+}
+
+fn write_samples(
+    place: Place<'_>,
+    runs: &[Arc<Samples>],
+    index: &SeriesIndex,
+    written: &mut Vec<(TenantId, DataFile)>,
+) -> Result<(), StoreError> {
+    let samples = Samples::merge(runs);
+    for (day, points) in samples::by_day(&samples, index) {
+        let count = points.len();
+        let rows = SampleBatches::new(index, &samples, points);
+        let file = write_one(place, day, count, rows)?;
+        written.push((place.tenant.clone(), file));
     }
     Ok(())
 }
@@ -82,43 +119,62 @@ fn groups(batches: &[RecordBatch]) -> Vec<&[RecordBatch]> {
     groups
 }
 
-fn write_one(place: Place<'_>, day: Day, rows: &RecordBatch) -> Result<DataFile, StoreError> {
-    let rows = sorted(place.table, rows)?;
+/// Writes one file of `count` rows, which come sorted.
+fn write_one(
+    place: Place<'_>,
+    day: Day,
+    count: usize,
+    rows: impl Iterator<Item = RecordBatch>,
+) -> Result<DataFile, StoreError> {
     let date = day.date();
     let dir = partition_dir(place, &date);
     fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
     let path = dir.join(format!("{NAME_PREFIX}{}.parquet", uuid::Uuid::now_v7()));
-    let written = write_parquet(place.table, &path, &rows).inspect_err(|_| {
+    let written = write_parquet(place.table, &path, count, rows).inspect_err(|_| {
         // What cannot be deleted now goes at the next start.
         fs::remove_file(&path).ok();
     });
-    let size_bytes = written?;
+    let (size_bytes, times) = written?;
     // The file's entry, and those of directories that may be new.
     for dir in dir.ancestors().take(3) {
         sync_dir(dir)?;
     }
-    let times = rows
-        .column_by_name(place.table.time_column())
-        .and_then(|column| column.as_primitive_opt::<Int64Type>());
     Ok(DataFile {
         path,
         size_bytes,
-        rows: rows.num_rows() as u64,
+        rows: count as u64,
         date,
-        min_time: times.and_then(min),
-        max_time: times.and_then(max),
+        min_time: times.map(|(min, _)| min),
+        max_time: times.map(|(_, max)| max),
     })
 }
 
-fn write_parquet(table: Table, path: &Path, rows: &RecordBatch) -> Result<u64, StoreError> {
+/// Returns the file's size and the least and the greatest of its times.
+fn write_parquet(
+    table: Table,
+    path: &Path,
+    count: usize,
+    rows: impl Iterator<Item = RecordBatch>,
+) -> Result<(u64, Option<(i64, i64)>), StoreError> {
     let file = File::create_new(path).map_err(StoreError::io("create", path))?;
-    let properties = properties::of(table, rows.num_rows());
-    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties))?;
-    writer.write(rows)?;
+    let properties = properties::of(table, count);
+    let mut writer = ArrowWriter::try_new(file, table.schema(), Some(properties))?;
+    let mut times: Option<(i64, i64)> = None;
+    for batch in rows {
+        writer.write(&batch)?;
+        let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
+        times = time_range(table, &batch).map(|(min, max)| (min.min(first), max.max(last)));
+    }
     let file = writer.into_inner()?;
     file.sync_all().map_err(StoreError::io("sync", path))?;
     let metadata = file.metadata().map_err(StoreError::io("stat", path))?;
-    Ok(metadata.len())
+    Ok((metadata.len(), times))
+}
+
+fn time_range(table: Table, rows: &RecordBatch) -> Option<(i64, i64)> {
+    let times = rows.column_by_name(table.time_column())?;
+    let times = times.as_primitive_opt::<Int64Type>()?;
+    Some((min(times)?, max(times)?))
 }
 
 fn sorted(table: Table, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {

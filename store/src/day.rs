@@ -10,11 +10,13 @@ use crate::Table;
 pub(crate) struct Day(i32);
 
 const MILLIS_PER_DAY: i64 = 86_400_000;
-/// 0001-01-01 and 9999-12-31.
-const FIRST: i64 = -719_162;
-const LAST: i64 = 2_932_896;
 
 impl Day {
+    /// 0001-01-01.
+    pub(crate) const FIRST: Self = Self(-719_162);
+    /// 9999-12-31.
+    pub(crate) const LAST: Self = Self(2_932_896);
+
     /// The day that contains `time`.
     pub(crate) fn of_millis(time: Millis) -> Self {
         Self::of_units(time.0, MILLIS_PER_DAY)
@@ -42,7 +44,9 @@ impl Day {
     }
 
     fn of_units(time: i64, units_per_day: i64) -> Self {
-        let day = time.div_euclid(units_per_day).clamp(FIRST, LAST);
+        let day = time
+            .div_euclid(units_per_day)
+            .clamp(Self::FIRST.0.into(), Self::LAST.0.into());
         Self(i32::try_from(day).expect("the clamped range fits"))
     }
 }

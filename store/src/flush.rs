@@ -112,9 +112,9 @@ fn write_files(
     rows: &TenantRows,
 ) -> Result<Files, StoreError> {
     let mut files = Files::new();
-    for (tenant, batches) in rows {
+    for (tenant, rows) in rows {
         let place = Place { table, dir, tenant };
-        if let Err(error) = data_file::write(place, batches, &mut files) {
+        if let Err(error) = data_file::write(place, rows, &mut files) {
             remove_files(&files);
             return Err(error);
         }

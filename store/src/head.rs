@@ -6,6 +6,7 @@
 //! a table from `frozen` to files.
 
 mod batch;
+pub(crate) mod runs;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,21 +14,37 @@ use arrow::array::RecordBatch;
 use demarc_proto::TenantId;
 use parking_lot::RwLock;
 
-use crate::{DataFile, Snapshot, StoreConfig, Table, index::SeriesIndex, rows::NewSeries};
+use self::runs::Runs;
+use crate::{
+    DataFile, Snapshot, StoreConfig, StoreError, Table,
+    index::SeriesIndex,
+    rows::{NewSeries, Samples, intern_series, samples_of_batch},
+};
 
 /// The rows of one append, ready for the head.
 #[derive(Debug)]
 pub(crate) struct Insert {
     /// Whose rows.
     pub(crate) tenant: TenantId,
-    /// Table and rows.
+    /// Table and rows; no samples.
     pub(crate) batches: Vec<(Table, RecordBatch)>,
-    /// The series among them that are new.
+    /// The samples, sorted.
+    pub(crate) samples: Samples,
+    /// The series and days that the rows of the `series` table make known.
     pub(crate) series: Vec<NewSeries>,
 }
 
 /// One table's rows by tenant.
-pub(crate) type TenantRows = Vec<(TenantId, Arc<Vec<RecordBatch>>)>;
+pub(crate) type TenantRows = Vec<(TenantId, TableRows)>;
+
+/// One tenant's rows of one table that are in no file.
+#[derive(Clone, Debug)]
+pub(crate) enum TableRows {
+    /// Of any table but `samples`.
+    Batches(Arc<Vec<RecordBatch>>),
+    /// Of `samples`, and what tells the ids and names of their series.
+    Samples(Runs, Arc<SeriesIndex>),
+}
 
 /// The rows that a flush has to write.
 #[derive(Debug)]
@@ -56,6 +73,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct TenantHead {
     tables: [TableHead; Table::ALL.len()],
+    samples: SampleHead,
     index: Arc<SeriesIndex>,
 }
 
@@ -70,6 +88,55 @@ pub(crate) struct TableHead {
     pub(crate) active: Arc<Vec<RecordBatch>>,
 }
 
+/// The samples of one tenant; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SampleHead {
+    /// Samples being flushed.
+    pub(crate) frozen: Runs,
+    /// Samples appended since.
+    pub(crate) active: Runs,
+}
+
+impl TenantHead {
+    /// Whether there is any row that is in no file.
+    fn has_rows(&self) -> bool {
+        let is_empty = |table: &TableHead| table.active.is_empty() && table.frozen.is_empty();
+        let samples = &self.samples;
+        !(self.tables.iter().all(is_empty)
+            && samples.active.is_empty()
+            && samples.frozen.is_empty())
+    }
+
+    /// Moves the active rows to the frozen ones; returns the frozen rows by table.
+    fn freeze(&mut self) -> Vec<(Table, TableRows)> {
+        let mut frozen = Vec::new();
+        for table in Table::ALL {
+            let head = &mut self.tables[table.index()];
+            append(&mut head.frozen, &mut head.active);
+            if !head.frozen.is_empty() {
+                frozen.push((table, TableRows::Batches(head.frozen.clone())));
+            }
+        }
+        let samples = &mut self.samples;
+        append(&mut samples.frozen, &mut samples.active);
+        if !samples.frozen.is_empty() {
+            let rows = TableRows::Samples(samples.frozen.clone(), self.index.clone());
+            frozen.push((Table::Samples, rows));
+        }
+        frozen
+    }
+}
+
+/// Moves all of `from` behind what is in `to`.
+fn append<T: Clone>(to: &mut Arc<Vec<T>>, from: &mut Arc<Vec<T>>) {
+    let from = std::mem::take(from);
+    if to.is_empty() {
+        *to = from;
+    } else if !from.is_empty() {
+        Arc::make_mut(to).extend(from.iter().cloned());
+    }
+}
+
 impl Head {
     /// An empty head.
     pub(crate) fn new(config: &StoreConfig) -> Self {
@@ -80,6 +147,32 @@ impl Head {
         }
     }
 
+    /// Rows as they stand in files or in the log, ready for [`Head::insert`].
+    pub(crate) fn prepare(
+        &self,
+        tenant: TenantId,
+        mut batches: Vec<(Table, RecordBatch)>,
+    ) -> Result<Insert, StoreError> {
+        let index = self.index(&tenant);
+        let of = |wanted: Table| move |(table, _): &&(Table, RecordBatch)| *table == wanted;
+        let mut series = Vec::new();
+        for (_, batch) in batches.iter().filter(of(Table::Series)) {
+            series.extend(intern_series(&index, batch)?);
+        }
+        let mut samples = Samples::default();
+        for (_, batch) in batches.iter().filter(of(Table::Samples)) {
+            samples.extend(&samples_of_batch(&index, batch)?);
+        }
+        samples.sort();
+        batches.retain(|(table, _)| *table != Table::Samples);
+        Ok(Insert {
+            tenant,
+            batches,
+            samples,
+            series,
+        })
+    }
+
     /// Makes rows visible, all at once.
     pub(crate) fn insert(&self, inserts: Vec<Insert>) {
         let mut inner = self.inner.write();
@@ -87,8 +180,12 @@ impl Head {
             let mut rows = 0;
             let mut bytes = 0;
             let tenant = inner.tenants.entry(insert.tenant).or_default();
-            for new in insert.series {
-                tenant.index.insert(new);
+            let known = insert.series.iter().map(|new| (new.series, new.day));
+            tenant.index.make_known(known);
+            if !insert.samples.is_empty() {
+                rows += insert.samples.len();
+                bytes += insert.samples.memory_bytes();
+                Arc::make_mut(&mut tenant.samples.active).push(Arc::new(insert.samples));
             }
             for (table, batch) in insert.batches {
                 rows += batch.num_rows();
@@ -112,6 +209,9 @@ impl Head {
         inner.add_files(table, files);
         for tenant in inner.tenants.values_mut() {
             tenant.tables[table.index()].frozen = Arc::default();
+            if table == Table::Samples {
+                tenant.samples.frozen = Arc::default();
+            }
         }
     }
 
@@ -122,18 +222,8 @@ impl Head {
         inner.active_bytes = 0;
         let mut tables: BTreeMap<Table, TenantRows> = BTreeMap::new();
         for (id, tenant) in &mut inner.tenants {
-            for table in Table::ALL {
-                let head = &mut tenant.tables[table.index()];
-                let active = std::mem::take(&mut head.active);
-                if head.frozen.is_empty() {
-                    head.frozen = active;
-                } else if !active.is_empty() {
-                    Arc::make_mut(&mut head.frozen).extend(active.iter().cloned());
-                }
-                if !head.frozen.is_empty() {
-                    let rows = (id.clone(), head.frozen.clone());
-                    tables.entry(table).or_default().push(rows);
-                }
+            for (table, rows) in tenant.freeze() {
+                tables.entry(table).or_default().push((id.clone(), rows));
             }
         }
         Frozen { seq, tables }
@@ -146,9 +236,16 @@ impl Head {
             let Some(merged) = batch::merge_tail(&active) else {
                 continue;
             };
-            let mut inner = self.inner.write();
-            if let Some(tenant) = inner.tenants.get_mut(&tenant) {
+            if let Some(tenant) = self.inner.write().tenants.get_mut(&tenant) {
                 tenant.tables[table.index()].active = Arc::new(merged);
+            }
+        }
+        for (tenant, active) in self.scattered_samples() {
+            let Some(merged) = runs::merge_tail(&active) else {
+                continue;
+            };
+            if let Some(tenant) = self.inner.write().tenants.get_mut(&tenant) {
+                tenant.samples.active = Arc::new(merged);
             }
         }
     }
@@ -162,27 +259,49 @@ impl Head {
     /// Whether there is any row that is in no file.
     pub(crate) fn has_rows(&self) -> bool {
         let inner = self.inner.read();
-        let mut tables = inner.tenants.values().flat_map(|tenant| &tenant.tables);
-        tables.any(|table| !table.active.is_empty() || !table.frozen.is_empty())
+        inner.tenants.values().any(TenantHead::has_rows)
     }
 
-    /// The series of `tenant`; `None` when it has never had a row.
-    pub(crate) fn index(&self, tenant: &TenantId) -> Option<Arc<SeriesIndex>> {
-        let inner = self.inner.read();
-        inner.tenants.get(tenant).map(|tenant| tenant.index.clone())
+    /// The series of `tenant`.
+    pub(crate) fn index(&self, tenant: &TenantId) -> Arc<SeriesIndex> {
+        if let Some(tenant) = self.inner.read().tenants.get(tenant) {
+            return tenant.index.clone();
+        }
+        let mut inner = self.inner.write();
+        inner
+            .tenants
+            .entry(tenant.clone())
+            .or_default()
+            .index
+            .clone()
     }
 
     /// The tenants that have rows, sorted.
     pub(crate) fn tenants(&self) -> Vec<TenantId> {
-        self.inner.read().tenants.keys().cloned().collect()
+        let inner = self.inner.read();
+        let has_any = |tenant: &TenantHead| {
+            tenant.has_rows() || tenant.tables.iter().any(|table| !table.files.is_empty())
+        };
+        let tenants = inner.tenants.iter().filter(|(_, tenant)| has_any(tenant));
+        tenants.map(|(id, _)| id.clone()).collect()
     }
 
     /// What there is of `tenant` now.
     pub(crate) fn snapshot(&self, tenant: &TenantId) -> Snapshot {
         let inner = self.inner.read();
         match inner.tenants.get(tenant) {
-            Some(found) => Snapshot::new(tenant, found.tables.clone(), found.index.clone()),
-            None => Snapshot::new(tenant, Default::default(), Arc::default()),
+            Some(found) => Snapshot::new(
+                tenant,
+                found.tables.clone(),
+                found.samples.clone(),
+                found.index.clone(),
+            ),
+            None => Snapshot::new(
+                tenant,
+                Default::default(),
+                SampleHead::default(),
+                Arc::default(),
+            ),
         }
     }
 
@@ -198,6 +317,17 @@ impl Head {
             }
         }
         scattered
+    }
+
+    fn scattered_samples(&self) -> Vec<(TenantId, Runs)> {
+        let inner = self.inner.read();
+        let scattered = inner
+            .tenants
+            .iter()
+            .filter(|(_, tenant)| runs::has_loose_tail(&tenant.samples.active));
+        scattered
+            .map(|(id, tenant)| (id.clone(), tenant.samples.active.clone()))
+            .collect()
     }
 }
 

@@ -1,23 +1,25 @@
 //! Which series exist, and which of them matchers select.
 //!
-//! Series get ordinals in the order of their arrival and are never taken out, so that every list of ordinals is sorted by
-//! being appended to, and a reader that remembers how many series there were sees the index as it was.
+//! Series get ordinals in the order of their arrival and are never taken out, so that a reader that remembers how many
+//! series there were sees the index as it was. A series is interned before its first samples are on disk; readers see it
+//! once it is known on some day, which is when they are.
 
 mod matcher;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use demarc_proto::{Labels, Matcher, SeriesId};
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
+use roaring::RoaringBitmap;
 
 use self::matcher::Compiled;
 use crate::{
     StoreError,
     day::Day,
-    rows::{MetricKind, NewSeries},
+    rows::{MetricKind, Samples, SeriesRef},
 };
 
 /// One series.
@@ -37,23 +39,21 @@ pub struct SeriesEntry {
 
 /// The series of one tenant.
 #[derive(Debug, Default)]
-pub(crate) struct SeriesIndex {
+pub struct SeriesIndex {
     inner: RwLock<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    series: Vec<Series>,
-    by_id: HashMap<SeriesId, u32>,
+    series: Vec<Arc<SeriesEntry>>,
+    ids: Vec<SeriesId>,
+    /// The day on which each series was made known last, the first thing to look at; `None` before it is known at all.
+    last_days: Vec<Option<Day>>,
+    by_id: HashMap<SeriesId, SeriesRef>,
     /// Ordinals by the label's name and value.
-    postings: BTreeMap<String, BTreeMap<String, Vec<u32>>>,
-}
-
-#[derive(Debug)]
-struct Series {
-    entry: Arc<SeriesEntry>,
-    /// The days on which it has values.
-    days: BTreeSet<Day>,
+    postings: BTreeMap<String, BTreeMap<String, RoaringBitmap>>,
+    /// Ordinals of the series that have a row in the `series` table, by its day.
+    days: BTreeMap<Day, RoaringBitmap>,
 }
 
 /// What is selected.
@@ -67,47 +67,78 @@ pub(crate) struct Selection<'a> {
     pub(crate) visible: u32,
 }
 
+/// The ids and entries of series, held against changes.
+#[derive(Debug)]
+pub(crate) struct Reader<'a>(RwLockReadGuard<'a, Inner>);
+
+impl Reader<'_> {
+    /// The id of a series.
+    pub(crate) fn id(&self, series: SeriesRef) -> SeriesId {
+        self.0.ids[series.0 as usize]
+    }
+
+    /// The labels and more of a series.
+    pub(crate) fn entry(&self, series: SeriesRef) -> &Arc<SeriesEntry> {
+        &self.0.series[series.0 as usize]
+    }
+}
+
 impl SeriesIndex {
+    /// The number under which samples of a series are appended; a series that is new gets one. Kind, unit and help are
+    /// those that came last, as far as they say anything. Whoever appends a lot keeps the number.
+    pub fn intern(&self, entry: SeriesEntry) -> SeriesRef {
+        if let Some(series) = self.inner.read().unchanged(&entry) {
+            return series;
+        }
+        self.inner.write().intern(entry)
+    }
+
+    /// How many series there are, those included that have no sample yet.
+    pub fn len(&self) -> u32 {
+        ordinal(self.inner.read().series.len())
+    }
+
+    /// Whether there is no series.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Looks at several series while nothing changes.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader(self.inner.read())
+    }
+
+    /// The number of a series that is interned.
+    pub(crate) fn find(&self, id: SeriesId) -> Option<SeriesRef> {
+        self.inner.read().by_id.get(&id).copied()
+    }
+
     /// Whether the `series` table has a row of this series for this day.
-    pub(crate) fn is_known(&self, id: SeriesId, day: Day) -> bool {
+    pub(crate) fn is_known(&self, series: SeriesRef, day: Day) -> bool {
+        self.inner.read().is_known(series, day)
+    }
+
+    /// Series and days of `samples` that have no row in the `series` table yet, each with its first time.
+    pub(crate) fn unknown(&self, samples: &Samples) -> BTreeMap<(SeriesRef, Day), i64> {
         let inner = self.inner.read();
-        let ordinal = inner.by_id.get(&id);
-        ordinal.is_some_and(|at| inner.series[*at as usize].days.contains(&day))
+        let mut unknown: BTreeMap<(SeriesRef, Day), i64> = BTreeMap::new();
+        for point in samples.points() {
+            let day = Day::of_millis(demarc_proto::Millis(point.time));
+            if !inner.is_known(point.series, day) {
+                let first = unknown.entry((point.series, day)).or_insert(point.time);
+                *first = point.time.min(*first);
+            }
+        }
+        unknown
     }
 
-    /// Adds a series, or another day of a series; kind, unit and help are those that came last.
-    pub(crate) fn insert(&self, new: NewSeries) {
+    /// Notes that the `series` table has a row of this series for this day.
+    pub(crate) fn make_known(&self, known: impl Iterator<Item = (SeriesRef, Day)>) {
         let mut inner = self.inner.write();
-        if let Some(at) = inner.by_id.get(&new.entry.id).copied() {
-            let series = &mut inner.series[at as usize];
-            series.days.insert(new.day);
-            if *series.entry != new.entry {
-                series.entry = Arc::new(new.entry);
-            }
-            return;
+        for (series, day) in known {
+            inner.days.entry(day).or_default().insert(series.0);
+            inner.last_days[series.0 as usize] = Some(day);
         }
-        let ordinal =
-            u32::try_from(inner.series.len()).expect("fewer than 2^32 series fit in memory");
-        inner.by_id.insert(new.entry.id, ordinal);
-        for (name, value) in new.entry.labels.iter() {
-            if !inner.postings.contains_key(name) {
-                inner.postings.insert(name.to_owned(), BTreeMap::new());
-            }
-            let values = inner.postings.get_mut(name).expect("inserted above");
-            match values.get_mut(value) {
-                Some(ordinals) => ordinals.push(ordinal),
-                None => drop(values.insert(value.to_owned(), vec![ordinal])),
-            }
-        }
-        inner.series.push(Series {
-            entry: Arc::new(new.entry),
-            days: BTreeSet::from([new.day]),
-        });
-    }
-
-    /// How many series there are.
-    pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.inner.read().series.len()).expect("fewer than 2^32 series fit in memory")
     }
 
     /// The selected series, sorted by their labels.
@@ -116,70 +147,186 @@ impl SeriesIndex {
         selection: &Selection<'_>,
     ) -> Result<Vec<Arc<SeriesEntry>>, StoreError> {
         let compiled: Result<Vec<_>, _> = selection.matchers.iter().map(Compiled::new).collect();
-        // A matcher that the empty text satisfies also selects series without the label, which no list of ordinals names.
-        let (filters, selectors): (Vec<_>, Vec<_>) = compiled?
-            .into_iter()
-            .partition(|matcher| matcher.matches(""));
+        let compiled = compiled?;
         let inner = self.inner.read();
-        let mut found = Vec::new();
-        for ordinal in inner.candidates(&selectors, selection.visible) {
-            let series = &inner.series[ordinal as usize];
-            let labels = &series.entry.labels;
-            let passes = filters.iter().all(|one| one.matches(labels.get(one.name)));
-            if passes && series.is_active(selection.days) {
-                found.push(series.entry.clone());
-            }
-        }
+        let ordinals = inner.ordinals(&compiled, selection);
+        let mut found: Vec<_> = ordinals
+            .iter()
+            .map(|at| inner.series[at as usize].clone())
+            .collect();
         drop(inner);
         found.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(found)
     }
 }
 
-impl Series {
-    fn is_active(&self, days: Option<(Day, Day)>) -> bool {
-        match days {
-            Some((first, last)) => self.days.range(first..=last).next().is_some(),
-            None => true,
+impl Inner {
+    /// The number of `entry`, unless interning it would change something.
+    fn unchanged(&self, entry: &SeriesEntry) -> Option<SeriesRef> {
+        let series = *self.by_id.get(&entry.id)?;
+        let known = &self.series[series.0 as usize];
+        let is_news = adopt(known, entry).is_some() || known.labels != entry.labels;
+        (!is_news).then_some(series)
+    }
+
+    fn intern(&mut self, entry: SeriesEntry) -> SeriesRef {
+        if let Some(series) = self.by_id.get(&entry.id).copied() {
+            let known = self.series[series.0 as usize].clone();
+            if known.labels != entry.labels {
+                // Until now only the id was known: the row with the labels was lost.
+                self.post(series, &entry.labels);
+                self.series[series.0 as usize] = Arc::new(entry);
+            } else if let Some(better) = adopt(&known, &entry) {
+                self.series[series.0 as usize] = Arc::new(better);
+            }
+            return series;
         }
+        let series = SeriesRef(ordinal(self.series.len()));
+        self.post(series, &entry.labels);
+        self.by_id.insert(entry.id, series);
+        self.ids.push(entry.id);
+        self.last_days.push(None);
+        self.series.push(Arc::new(entry));
+        series
+    }
+
+    fn post(&mut self, series: SeriesRef, labels: &Labels) {
+        for (name, value) in labels.iter() {
+            if !self.postings.contains_key(name) {
+                self.postings.insert(name.to_owned(), BTreeMap::new());
+            }
+            let values = self.postings.get_mut(name).expect("inserted above");
+            if !values.contains_key(value) {
+                values.insert(value.to_owned(), RoaringBitmap::new());
+            }
+            let ordinals = values.get_mut(value).expect("inserted above");
+            ordinals.insert(series.0);
+        }
+    }
+
+    fn is_known(&self, series: SeriesRef, day: Day) -> bool {
+        self.last_days[series.0 as usize] == Some(day)
+            || self
+                .days
+                .get(&day)
+                .is_some_and(|known| known.contains(series.0))
+    }
+
+    /// Ordinals of the series that are selected.
+    fn ordinals(&self, matchers: &[Compiled<'_>], selection: &Selection<'_>) -> RoaringBitmap {
+        // A matcher that the empty text satisfies also selects series without the label, which no bitmap names: it can
+        // only take away.
+        let (takers, givers): (Vec<_>, Vec<_>) =
+            matchers.iter().partition(|matcher| matcher.matches(""));
+        let (exact, wide): (Vec<_>, Vec<_>) = givers
+            .into_iter()
+            .partition(|matcher| matcher.only_value().is_some());
+        let mut found = self.visible(self.having(&exact), selection);
+        for matcher in wide {
+            found = self.keep(found, matcher);
+        }
+        for matcher in takers {
+            found = self.take_away(found, matcher);
+        }
+        found
+    }
+
+    /// Ordinals of the series that have all the labels with the only values that `exact` accept; `None` for all series.
+    fn having(&self, exact: &[&Compiled<'_>]) -> Option<RoaringBitmap> {
+        let posted = |matcher: &&Compiled<'_>| {
+            let value = matcher.only_value()?;
+            self.postings.get(matcher.name)?.get(value)
+        };
+        let mut lists: Vec<Option<&RoaringBitmap>> = exact.iter().map(posted).collect();
+        lists.sort_by_key(|list| list.map_or(0, |ordinals| ordinals.len()));
+        let (first, rest) = lists.split_first()?;
+        let mut found = first.cloned().unwrap_or_default();
+        for ordinals in rest.iter().flatten() {
+            found &= *ordinals;
+        }
+        Some(found)
+    }
+
+    /// Those of `found` that the reader may see.
+    fn visible(&self, found: Option<RoaringBitmap>, selection: &Selection<'_>) -> RoaringBitmap {
+        let (first, last) = selection.days.unwrap_or((Day::FIRST, Day::LAST));
+        let mut visible = RoaringBitmap::new();
+        for (_, known) in self.days.range(first..=last) {
+            match &found {
+                Some(found) => visible |= found & known,
+                None => visible |= known,
+            }
+        }
+        visible.remove_range(selection.visible..);
+        visible
+    }
+
+    /// Those of `found` whose label the matcher accepts; the matcher does not accept an absent one.
+    fn keep(&self, found: RoaringBitmap, matcher: &Compiled<'_>) -> RoaringBitmap {
+        let Some(values) = self.postings.get(matcher.name) else {
+            return RoaringBitmap::new();
+        };
+        if found.len() < values.len() as u64 {
+            return self.keep_one_by_one(found, matcher);
+        }
+        let mut accepted = RoaringBitmap::new();
+        for (_, ordinals) in values.iter().filter(|(value, _)| matcher.matches(value)) {
+            accepted |= ordinals;
+        }
+        found & accepted
+    }
+
+    /// `found` without those whose label the matcher does not accept; the matcher accepts an absent one.
+    fn take_away(&self, found: RoaringBitmap, matcher: &Compiled<'_>) -> RoaringBitmap {
+        let Some(values) = self.postings.get(matcher.name) else {
+            return found;
+        };
+        if found.len() < values.len() as u64 {
+            return self.keep_one_by_one(found, matcher);
+        }
+        let mut refused = RoaringBitmap::new();
+        for (_, ordinals) in values.iter().filter(|(value, _)| !matcher.matches(value)) {
+            refused |= ordinals;
+        }
+        found - refused
+    }
+
+    /// Asks each series for its label: cheaper than all values of the label where few series are left.
+    fn keep_one_by_one(&self, found: RoaringBitmap, matcher: &Compiled<'_>) -> RoaringBitmap {
+        let is_accepted = |at: &u32| {
+            let labels = &self.series[*at as usize].labels;
+            matcher.matches(labels.get(matcher.name))
+        };
+        found.iter().filter(is_accepted).collect()
     }
 }
 
-impl Inner {
-    /// Ordinals below `visible` whose series satisfy all `selectors`; sorted.
-    fn candidates(&self, selectors: &[Compiled<'_>], visible: u32) -> Vec<u32> {
-        let mut lists: Vec<Vec<u32>> = Vec::with_capacity(selectors.len());
-        for selector in selectors {
-            lists.push(self.ordinals(selector, visible));
-        }
-        lists.sort_by_key(Vec::len);
-        let mut lists = lists.into_iter();
-        let Some(mut candidates) = lists.next() else {
-            return (0..visible).collect();
-        };
-        for list in lists {
-            candidates.retain(|ordinal| list.binary_search(ordinal).is_ok());
-        }
-        candidates
+/// `known` with what `entry` says beyond it of kind, unit and help; `None` when that is nothing.
+fn adopt(known: &SeriesEntry, entry: &SeriesEntry) -> Option<SeriesEntry> {
+    let is_news = |old: &str, new: &str| !new.is_empty() && old != new;
+    let kind = entry.kind != MetricKind::Unknown && entry.kind != known.kind;
+    let (unit, help) = (
+        is_news(&known.unit, &entry.unit),
+        is_news(&known.help, &entry.help),
+    );
+    if !kind && !unit && !help {
+        return None;
     }
+    let mut better = known.clone();
+    if kind {
+        better.kind = entry.kind;
+    }
+    if unit {
+        better.unit.clone_from(&entry.unit);
+    }
+    if help {
+        better.help.clone_from(&entry.help);
+    }
+    Some(better)
+}
 
-    /// Ordinals below `visible` of the series that have the selector's label with a matching value; sorted.
-    fn ordinals(&self, selector: &Compiled<'_>, visible: u32) -> Vec<u32> {
-        let Some(values) = self.postings.get(selector.name) else {
-            return Vec::new();
-        };
-        let mut ordinals: Vec<u32> = match selector.only_value() {
-            Some(value) => values.get(value).cloned().unwrap_or_default(),
-            None => values
-                .iter()
-                .filter(|(value, _)| selector.matches(value))
-                .flat_map(|(_, ordinals)| ordinals.iter().copied())
-                .collect(),
-        };
-        ordinals.sort_unstable();
-        ordinals.truncate(ordinals.partition_point(|ordinal| *ordinal < visible));
-        ordinals
-    }
+fn ordinal(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer than 2^32 series fit in memory")
 }
 
 #[cfg(test)]

@@ -33,12 +33,12 @@ mod wal;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
-pub use index::SeriesEntry;
+pub use index::{SeriesEntry, SeriesIndex};
 pub use rows::{
     Buckets, CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow,
-    MetricKind, MetricRows, RelationRow, Rows, Sample, SpanEvent, SpanKind, SpanLink, SpanRow,
-    SpanStatus,
+    MetricKind, MetricRows, RelationRow, Rows, Sample, Samples, SeriesRef, SpanEvent, SpanKind,
+    SpanLink, SpanRow, SpanStatus,
 };
 pub use schema::Table;
-pub use snapshot::{DataFile, MetricMetadata, Snapshot};
+pub use snapshot::{DataFile, MetricMetadata, SampleFilter, Snapshot};
 pub use store::Store;

@@ -4,13 +4,18 @@ mod column;
 mod decode;
 mod encode;
 mod json;
+mod sample_batch;
+mod samples;
 
 use std::{fmt, sync::Arc};
 
 use demarc_proto::{Attributes, EntityId, Labels, Millis, Nanos, OwnerId, SpanId, TraceId};
 
-pub(crate) use decode::series_of_batch;
+pub(crate) use decode::{intern_series, samples_of_batch};
 pub(crate) use encode::{Encoded, NewSeries, encode, series_batch};
+pub(crate) use sample_batch::SampleBatches;
+pub(crate) use samples::Point;
+pub use samples::{Samples, SeriesRef};
 
 /// What one append writes: all of it or nothing.
 #[derive(Clone, Debug, Default)]

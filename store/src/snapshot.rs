@@ -7,13 +7,15 @@ use std::{
 };
 
 use arrow::array::RecordBatch;
-use demarc_proto::{METRIC_NAME, Matcher, TenantId, TimeRange};
+use demarc_proto::{METRIC_NAME, Matcher, Millis, SeriesId, TenantId, TimeRange};
+use roaring::RoaringBitmap;
 
 use crate::{
     MetricKind, SeriesEntry, StoreError, Table, data_file,
     day::Day,
-    head::TableHead,
+    head::{SampleHead, TableHead, runs},
     index::{Selection, SeriesIndex},
+    rows::{SampleBatches, Samples},
 };
 
 /// One committed Parquet file.
@@ -31,6 +33,22 @@ pub struct DataFile {
     pub min_time: Option<i64>,
     /// Largest value of the table's time column, where the log knows it.
     pub max_time: Option<i64>,
+}
+
+/// Which samples of the head are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct SampleFilter {
+    /// Only those of these series; `None` for all.
+    pub series: Option<Vec<SeriesId>>,
+    /// The first and the last time, both inclusive; `None` for all times.
+    pub range: Option<(Millis, Millis)>,
+}
+
+impl SampleFilter {
+    fn holds(&self, time: i64) -> bool {
+        self.range
+            .is_none_or(|(first, last)| first.0 <= time && time <= last.0)
+    }
 }
 
 /// What is known of a metric: kind, help and unit, as some of its series say.
@@ -51,6 +69,7 @@ pub struct MetricMetadata {
 pub struct Snapshot {
     tenant: TenantId,
     tables: Arc<[TableHead; Table::ALL.len()]>,
+    samples: SampleHead,
     index: Arc<SeriesIndex>,
     /// How many series there were.
     visible: u32,
@@ -60,11 +79,13 @@ impl Snapshot {
     pub(crate) fn new(
         tenant: &TenantId,
         tables: [TableHead; Table::ALL.len()],
+        samples: SampleHead,
         index: Arc<SeriesIndex>,
     ) -> Self {
         Self {
             tenant: tenant.clone(),
             tables: Arc::new(tables),
+            samples,
             visible: index.len(),
             index,
         }
@@ -82,12 +103,46 @@ impl Snapshot {
 
     /// The rows of `table` that are in no file yet. Never an empty batch.
     pub fn head(&self, table: Table) -> Vec<RecordBatch> {
+        if table == Table::Samples {
+            return self.head_samples(&SampleFilter::default());
+        }
         let head = &self.tables[table.index()];
         head.frozen
             .iter()
             .chain(head.active.iter())
             .cloned()
             .collect()
+    }
+
+    /// The rows of `samples` that are in no file yet and pass `filter`, in the order of writing but each batch sorted.
+    pub fn head_samples(&self, filter: &SampleFilter) -> Vec<RecordBatch> {
+        let wanted = filter.series.as_ref().map(|ids| {
+            let known = ids.iter().filter_map(|id| self.index.find(*id));
+            known.map(|series| series.0).collect::<RoaringBitmap>()
+        });
+        let mut batches = Vec::new();
+        for run in self.runs() {
+            let mut points = match &wanted {
+                Some(wanted) => run.of_any(wanted),
+                None => run.points().to_vec(),
+            };
+            points.retain(|point| filter.holds(point.time));
+            batches.extend(SampleBatches::new(&self.index, run, points));
+        }
+        batches
+    }
+
+    /// Times (milliseconds, ascending, each once) and values of one series that are in no file yet, from the first to the
+    /// last of `range`, both inclusive. A few microseconds, however much there is.
+    pub fn head_series(&self, id: SeriesId, range: (Millis, Millis)) -> Vec<(i64, f64)> {
+        let Some(series) = self.index.find(id) else {
+            return Vec::new();
+        };
+        runs::of_series(self.runs(), series, (range.0.0, range.1.0))
+    }
+
+    fn runs(&self) -> impl Iterator<Item = &Arc<Samples>> {
+        self.samples.frozen.iter().chain(self.samples.active.iter())
     }
 
     /// All rows of `table`, files before head: for small tables.

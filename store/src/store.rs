@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    Rows, Snapshot, StoreConfig, StoreError,
+    Rows, Samples, SeriesIndex, Snapshot, StoreConfig, StoreError,
     flush::Flusher,
     head::Head,
     metric,
@@ -58,30 +58,48 @@ impl Store {
         tenant: &TenantId,
         rows: impl Borrow<Rows>,
     ) -> Result<(), StoreError> {
+        self.append_columns(tenant, Samples::default(), rows).await
+    }
+
+    /// As [`Store::append`], with samples that are columns already: the way in for many of them. Their series are those
+    /// that [`Store::series`] of the same tenant has given out.
+    pub async fn append_columns(
+        &self,
+        tenant: &TenantId,
+        samples: Samples,
+        rows: impl Borrow<Rows>,
+    ) -> Result<(), StoreError> {
         let rows = rows.borrow();
         let commands = self.commands.lock().clone().ok_or(StoreError::Closed)?;
-        if rows.is_empty() {
+        if rows.is_empty() && samples.is_empty() {
             return Ok(());
         }
         let index = self.head.index(tenant);
-        let rows = encode(tenant, rows, |id, day| {
-            index.as_ref().is_some_and(|index| index.is_known(id, day))
-        })?;
-        let payloads: Result<Vec<_>, _> = rows
-            .batches
-            .iter()
+        let rows = encode(&index, tenant, samples, rows)?;
+        let batches = rows.batches.iter();
+        let payloads: Result<Vec<_>, _> = batches
             .map(|(table, batch)| Payload::new(*table, batch))
             .collect();
+        let mut payloads = payloads?;
+        if !rows.samples.is_empty() {
+            payloads.push(Payload::of_samples(&rows.samples, &index));
+        }
         let (done, outcome) = oneshot::channel();
         let content = Content {
             tenant: tenant.clone(),
+            index,
             rows,
-            payloads: payloads?,
+            payloads,
         };
         let append = Append { content, done };
         let sent = commands.send(Command::Append(Box::new(append))).await;
         sent.map_err(|_| StoreError::Closed)?;
         outcome.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The series of `tenant`, to which new ones may be added.
+    pub fn series(&self, tenant: &TenantId) -> Arc<SeriesIndex> {
+        self.head.index(tenant)
     }
 
     /// What there is of `tenant` now. An unknown tenant has empty tables.

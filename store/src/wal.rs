@@ -5,8 +5,10 @@
 //! ```text
 //! segment = "DMRCWAL1" first_seq:u64 crc:u32                         integers are little-endian
 //! record  = "DREC" body_len:u32 crc:u32 seq:u64 body                crc over body_len, seq and body
-//! body    = tenant_len:u16 tenant table_count:u8 (table:u8 len:u32 arrow_ipc_stream)*
+//! body    = tenant_len:u16 tenant part_count:u8 (table:u8 len:u32 arrow_ipc_stream | 0x80:u8 len:u32 points)*
 //! ```
+//!
+//! `points` are the rows of `samples`, see the module of that name; older versions wrote them as a stream like the others.
 //!
 //! Sequence numbers rise by one per record, over all tenants. Rules that recovery rests on:
 //!
@@ -19,6 +21,7 @@
 
 mod body;
 mod codec;
+mod points;
 mod recovery;
 mod segment;
 mod writer;

@@ -1,26 +1,26 @@
+use std::collections::BTreeSet;
+
 use demarc_proto::{MatchOp, Millis, TenantId};
 use proptest::prelude::*;
 
 use super::*;
 
-fn series(labels: Labels, time: Millis) -> NewSeries {
-    NewSeries {
-        entry: SeriesEntry {
-            id: SeriesId::of(&TenantId::default(), &labels),
-            labels,
-            kind: MetricKind::Gauge,
-            unit: String::new(),
-            help: String::new(),
-        },
-        day: Day::of_millis(time),
-        first_seen: time,
-    }
+fn insert(index: &SeriesIndex, labels: Labels, time: Millis) -> SeriesRef {
+    let series = index.intern(SeriesEntry {
+        id: SeriesId::of(&TenantId::default(), &labels),
+        labels,
+        kind: MetricKind::Gauge,
+        unit: String::new(),
+        help: String::new(),
+    });
+    index.make_known(std::iter::once((series, Day::of_millis(time))));
+    series
 }
 
 fn index(sets: &[Labels]) -> SeriesIndex {
     let index = SeriesIndex::default();
     for labels in sets {
-        index.insert(series(labels.clone(), Millis(0)));
+        insert(&index, labels.clone(), Millis(0));
     }
     index
 }
@@ -101,10 +101,10 @@ fn a_reader_sees_the_series_and_days_that_it_may() {
     let day = 86_400_000;
     let old = Labels::from_pairs([("__name__", "a")]);
     let new = Labels::from_pairs([("__name__", "b")]);
-    index.insert(series(old.clone(), Millis(0)));
-    index.insert(series(old.clone(), Millis(2 * day)));
+    insert(&index, old.clone(), Millis(0));
+    let known = insert(&index, old, Millis(2 * day));
     let visible = index.len();
-    index.insert(series(new, Millis(day)));
+    insert(&index, new, Millis(day));
     let count = |visible, days: Option<(i64, i64)>| {
         let days = days.map(|(a, b)| (Day::of_millis(Millis(a)), Day::of_millis(Millis(b))));
         let selection = Selection {
@@ -119,9 +119,8 @@ fn a_reader_sees_the_series_and_days_that_it_may() {
     assert_eq!(count(index.len(), Some((day, day))), 1);
     assert_eq!(count(index.len(), Some((day, 2 * day))), 2);
     assert_eq!(count(visible, Some((day, day))), 0);
-    let id = SeriesId::of(&TenantId::default(), &old);
-    assert!(index.is_known(id, Day::of_millis(Millis(1))));
-    assert!(!index.is_known(id, Day::of_millis(Millis(day))));
+    assert!(index.is_known(known, Day::of_millis(Millis(1))));
+    assert!(!index.is_known(known, Day::of_millis(Millis(day))));
 }
 
 proptest! {

@@ -11,17 +11,21 @@ use arrow::{
     datatypes::{DataType, Float64Type, Int32Type, Int64Type},
 };
 use demarc_proto::{
-    AttrValue, Attributes, EntityId, Labels, Millis, Nanos, OwnerId, SeriesId, SpanId, TraceId,
+    AttrValue, Attributes, EntityId, Labels, METRIC_NAME, Millis, Nanos, OwnerId, SeriesId, SpanId,
+    TraceId,
 };
 
 use super::{
     Buckets, ChangeRow, CounterReset, EntityRow, Histogram, LogRow, MetricKind, NewSeries,
-    RelationRow, SpanKind, SpanRow, SpanStatus, json,
+    RelationRow, Sample, Samples, SpanKind, SpanRow, SpanStatus, json,
 };
-use crate::{SeriesEntry, StoreError, Table, day::Day};
+use crate::{SeriesEntry, SeriesIndex, StoreError, Table, day::Day};
 
-/// The series that a batch of the `series` table lists.
-pub(crate) fn series_of_batch(batch: &RecordBatch) -> Result<Vec<NewSeries>, StoreError> {
+/// Interns the series that a batch of the `series` table lists.
+pub(crate) fn intern_series(
+    index: &SeriesIndex,
+    batch: &RecordBatch,
+) -> Result<Vec<NewSeries>, StoreError> {
     let columns = Columns::new(Table::Series, batch);
     let id = columns.bytes("series_id")?;
     let labels = columns.map("labels")?;
@@ -32,19 +36,61 @@ pub(crate) fn series_of_batch(batch: &RecordBatch) -> Result<Vec<NewSeries>, Sto
     let row = |at: usize| {
         let id = SeriesId::from_bytes(id.value(at));
         let first_seen = Millis(first_seen.value(at));
+        let series = index.intern(SeriesEntry {
+            id: id.ok_or_else(|| columns.bad("series_id", "not 16 bytes"))?,
+            labels: Labels::from_pairs(labels.pairs(at)),
+            kind: MetricKind::parse(kind.value(at)).unwrap_or_default(),
+            unit: unit.value(at).to_owned(),
+            help: help.value(at).to_owned(),
+        });
         Ok(NewSeries {
-            entry: SeriesEntry {
-                id: id.ok_or_else(|| columns.bad("series_id", "not 16 bytes"))?,
-                labels: Labels::from_pairs(labels.pairs(at)),
-                kind: MetricKind::parse(kind.value(at)).unwrap_or_default(),
-                unit: unit.value(at).to_owned(),
-                help: help.value(at).to_owned(),
-            },
+            series,
             day: Day::of_millis(first_seen),
             first_seen,
         })
     };
     (0..batch.num_rows()).map(row).collect()
+}
+
+/// The samples of a batch of the `samples` table, sorted. A series that the index does not know, because its row is lost,
+/// keeps its samples under its id and what the batch says of its name.
+pub(crate) fn samples_of_batch(
+    index: &SeriesIndex,
+    batch: &RecordBatch,
+) -> Result<Samples, StoreError> {
+    let columns = Columns::new(Table::Samples, batch);
+    let id = columns.bytes("series_id")?;
+    let metric = columns.text("metric")?;
+    let time = columns.int64("time")?;
+    let value = columns.float64("value")?;
+    let start = columns.int64("start_time")?;
+    let mut samples = Samples::with_capacity(batch.num_rows());
+    for at in 0..batch.num_rows() {
+        let id = SeriesId::from_bytes(id.value(at));
+        let id = id.ok_or_else(|| columns.bad("series_id", "not 16 bytes"))?;
+        let series = match index.find(id) {
+            Some(series) => series,
+            None => index.intern(nameless(id, metric.value(at))),
+        };
+        let sample = Sample {
+            time: Millis(time.value(at)),
+            value: value.value(at),
+            start: start.is_valid(at).then(|| Millis(start.value(at))),
+        };
+        samples.push_sample(series, &sample);
+    }
+    samples.sort();
+    Ok(samples)
+}
+
+fn nameless(id: SeriesId, metric: &str) -> SeriesEntry {
+    SeriesEntry {
+        id,
+        labels: Labels::from_pairs([(METRIC_NAME, metric)]),
+        kind: MetricKind::Unknown,
+        unit: String::new(),
+        help: String::new(),
+    }
 }
 
 impl Histogram {

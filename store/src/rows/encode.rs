@@ -1,119 +1,141 @@
 //! Rows to record batches.
 
-use std::collections::BTreeMap;
-
 use arrow::{array::RecordBatch, error::ArrowError};
 use demarc_proto::{Millis, SeriesId, TenantId};
 
 use super::{
     CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow, MetricRows,
-    RelationRow, Rows, Sample, SpanRow,
+    RelationRow, Rows, Samples, SeriesRef, SpanRow,
     column::{
         attributes, bytes, float64, float64_list, int32, int64, labels, optional_bytes,
         optional_float64_list, optional_int64, optional_text, owned_text, text,
     },
     json,
 };
-use crate::{SeriesEntry, Table, day::Day};
+use crate::{SeriesEntry, SeriesIndex, Table, day::Day};
 
 /// Rows as columns, and the series that they belong to.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    /// At most one batch per table; none of them is empty.
+    /// At most one batch per table; none of them is empty, and none is of samples.
     pub(crate) batches: Vec<(Table, RecordBatch)>,
+    /// The samples, sorted.
+    pub(crate) samples: Samples,
     /// Series that may be new, once for each day on which they have values here.
     pub(crate) series: Vec<NewSeries>,
 }
 
 /// A series that may not have a row in the `series` table for this day yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NewSeries {
     /// The series.
-    pub(crate) entry: SeriesEntry,
+    pub(crate) series: SeriesRef,
     /// The day of its values.
     pub(crate) day: Day,
     /// The first of them.
     pub(crate) first_seen: Millis,
 }
 
-/// Turns `rows` into columns. `is_known` says whether a series has a row for a day already.
+/// Turns `rows` into columns, together with `samples` that are columns already.
 pub(crate) fn encode(
+    index: &SeriesIndex,
     tenant: &TenantId,
+    mut samples: Samples,
     rows: &Rows,
-    is_known: impl Fn(SeriesId, Day) -> bool,
 ) -> Result<Encoded, ArrowError> {
+    let series: Vec<SeriesRef> = intern(index, tenant, &rows.metrics);
     let mut batches = metric_batches(tenant, &rows.metrics)?;
-    let mut push = |table, batch: RecordBatch| {
-        if batch.num_rows() > 0 {
-            batches.push((table, batch));
+    batches.extend(batch_of(Table::Spans, &rows.spans, spans)?);
+    batches.extend(batch_of(Table::Logs, &rows.logs, logs)?);
+    batches.extend(batch_of(Table::Entities, &rows.entities, entities)?);
+    batches.extend(batch_of(Table::Relations, &rows.relations, relations)?);
+    batches.extend(batch_of(Table::Changes, &rows.changes, changes)?);
+    for (series, rows) in series.iter().zip(&rows.metrics) {
+        for sample in &rows.samples {
+            samples.push_sample(*series, sample);
         }
-    };
-    push(Table::Spans, spans(&rows.spans)?);
-    push(Table::Logs, logs(&rows.logs)?);
-    push(Table::Entities, entities(&rows.entities)?);
-    push(Table::Relations, relations(&rows.relations)?);
-    push(Table::Changes, changes(&rows.changes)?);
-    let series = new_series(tenant, &rows.metrics, is_known);
-    Ok(Encoded { batches, series })
+    }
+    samples.sort();
+    let mut first_times = index.unknown(&samples);
+    for (series, rows) in series.iter().zip(&rows.metrics) {
+        for time in other_times(rows) {
+            let day = Day::of_millis(time);
+            if !index.is_known(*series, day) {
+                let first = first_times.entry((*series, day)).or_insert(time.0);
+                *first = time.0.min(*first);
+            }
+        }
+    }
+    let series = first_times.into_iter();
+    let series = series.map(|((series, day), first)| NewSeries {
+        series,
+        day,
+        first_seen: Millis(first),
+    });
+    Ok(Encoded {
+        batches,
+        samples,
+        series: series.collect(),
+    })
+}
+
+/// One table's rows as columns; nothing where there are no rows.
+fn batch_of<R>(
+    table: Table,
+    rows: &[R],
+    columns: impl Fn(&[R]) -> Result<RecordBatch, ArrowError>,
+) -> Result<Option<(Table, RecordBatch)>, ArrowError> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((table, columns(rows)?)))
 }
 
 /// The rows of the `series` table for `series`.
-pub(crate) fn series_batch(series: &[NewSeries]) -> Result<RecordBatch, ArrowError> {
-    let ids: Vec<[u8; 16]> = series.iter().map(|new| new.entry.id.to_bytes()).collect();
+pub(crate) fn series_batch(
+    index: &SeriesIndex,
+    series: &[NewSeries],
+) -> Result<RecordBatch, ArrowError> {
+    let reader = index.reader();
+    let ids: Vec<[u8; 16]> = series
+        .iter()
+        .map(|new| reader.id(new.series).to_bytes())
+        .collect();
+    let entries: Vec<&SeriesEntry> = series
+        .iter()
+        .map(|new| reader.entry(new.series).as_ref())
+        .collect();
     RecordBatch::try_new(
         Table::Series.schema(),
         vec![
             bytes(&ids, |id| id),
-            text(series, |new| new.entry.labels.metric()),
-            labels(series, |new| &new.entry.labels)?,
-            text(series, |new| new.entry.kind.as_str()),
-            text(series, |new| &new.entry.unit),
-            text(series, |new| &new.entry.help),
+            text(&entries, |entry| entry.labels.metric()),
+            labels(&entries, |entry| &entry.labels)?,
+            text(&entries, |entry| entry.kind.as_str()),
+            text(&entries, |entry| &entry.unit),
+            text(&entries, |entry| &entry.help),
             int64(series, |new| new.first_seen.0),
         ],
     )
 }
 
-fn new_series(
-    tenant: &TenantId,
-    metrics: &[MetricRows],
-    is_known: impl Fn(SeriesId, Day) -> bool,
-) -> Vec<NewSeries> {
-    let mut series = Vec::new();
-    for rows in metrics {
-        let id = SeriesId::of(tenant, &rows.labels);
-        let mut unknown = days(rows);
-        unknown.retain(|day, _| !is_known(id, *day));
-        if unknown.is_empty() {
-            continue;
-        }
-        let entry = SeriesEntry {
-            id,
-            labels: rows.labels.clone(),
-            kind: rows.kind,
-            unit: rows.unit.clone(),
-            help: rows.help.clone(),
-        };
-        series.extend(unknown.into_iter().map(|(day, first_seen)| NewSeries {
-            entry: entry.clone(),
-            day,
-            first_seen,
-        }));
-    }
-    series
+fn intern(index: &SeriesIndex, tenant: &TenantId, metrics: &[MetricRows]) -> Vec<SeriesRef> {
+    let entry = |rows: &MetricRows| SeriesEntry {
+        id: SeriesId::of(tenant, &rows.labels),
+        labels: rows.labels.clone(),
+        kind: rows.kind,
+        unit: rows.unit.clone(),
+        help: rows.help.clone(),
+    };
+    let one = |rows| index.intern(entry(rows));
+    metrics.iter().map(one).collect()
 }
 
-/// The first time of each day on which there are values.
-fn days(rows: &MetricRows) -> BTreeMap<Day, Millis> {
-    let samples = rows.samples.iter().map(|sample| sample.time);
+/// The times of the values that are no plain samples.
+fn other_times(rows: &MetricRows) -> impl Iterator<Item = Millis> {
     let histograms = rows.histograms.iter().map(|(time, _)| *time);
     let exemplars = rows.exemplars.iter().map(|exemplar| exemplar.time);
-    let mut days = BTreeMap::new();
-    for time in samples.chain(histograms).chain(exemplars) {
-        let first = days.entry(Day::of_millis(time)).or_insert(time);
-        *first = time.min(*first);
-    }
-    days
+    histograms.chain(exemplars)
 }
 
 /// One value of a series with what identifies the series.
@@ -128,18 +150,11 @@ fn metric_batches(
     tenant: &TenantId,
     metrics: &[MetricRows],
 ) -> Result<Vec<(Table, RecordBatch)>, ArrowError> {
-    let mut samples: Vec<Point<'_, Sample>> = Vec::new();
     let mut histograms: Vec<Point<'_, Histogram>> = Vec::new();
     let mut exemplars: Vec<Point<'_, Exemplar>> = Vec::new();
     for rows in metrics {
         let series_id = SeriesId::of(tenant, &rows.labels).to_bytes();
         let metric = rows.labels.metric();
-        samples.extend(rows.samples.iter().map(|value| Point {
-            series_id,
-            metric,
-            time: value.time,
-            value,
-        }));
         histograms.extend(rows.histograms.iter().map(|(time, value)| Point {
             series_id,
             metric,
@@ -154,9 +169,6 @@ fn metric_batches(
         }));
     }
     let mut batches = Vec::new();
-    if !samples.is_empty() {
-        batches.push((Table::Samples, sample_batch(&samples)?));
-    }
     if !histograms.is_empty() {
         batches.push((Table::Histograms, histogram_batch(&histograms)?));
     }
@@ -164,19 +176,6 @@ fn metric_batches(
         batches.push((Table::Exemplars, exemplar_batch(&exemplars)?));
     }
     Ok(batches)
-}
-
-fn sample_batch(points: &[Point<'_, Sample>]) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(
-        Table::Samples.schema(),
-        vec![
-            bytes(points, |point| &point.series_id),
-            text(points, |point| point.metric),
-            int64(points, |point| point.time.0),
-            float64(points, |point| point.value.value),
-            optional_int64(points, |point| point.value.start.map(|start| start.0)),
-        ],
-    )
 }
 
 fn histogram_batch(points: &[Point<'_, Histogram>]) -> Result<RecordBatch, ArrowError> {

@@ -22,7 +22,6 @@ use crate::{
     delta::{Files, TableLog, remove_orphans},
     flush::Flusher,
     head::{Head, Insert},
-    rows::series_of_batch,
     wal::{self, Body, Recovered, Writer},
 };
 
@@ -127,14 +126,12 @@ fn adopt(table: Table, dir: &Path, files: Files, head: &Head) -> Result<(), Stor
     remove_orphans(dir, &files)?;
     if table == Table::Series {
         for (tenant, file) in &files {
-            let mut series = Vec::new();
-            for batch in data_file::read(table, &file.path)? {
-                series.extend(series_of_batch(&batch)?);
-            }
+            let batches = data_file::read(table, &file.path)?;
+            let batches = batches.into_iter().map(|batch| (table, batch)).collect();
+            let read = head.prepare(tenant.clone(), batches)?;
             head.insert(vec![Insert {
-                tenant: tenant.clone(),
                 batches: Vec::new(),
-                series,
+                ..read
             }]);
         }
     }
@@ -176,17 +173,7 @@ fn insert(
     if batches.is_empty() {
         return Ok(());
     }
-    let mut series = Vec::new();
-    for (table, batch) in &batches {
-        if *table == Table::Series {
-            series.extend(series_of_batch(batch)?);
-        }
-    }
-    head.insert(vec![Insert {
-        tenant,
-        batches,
-        series,
-    }]);
+    head.insert(vec![head.prepare(tenant, batches)?]);
     head.coalesce();
     Ok(())
 }

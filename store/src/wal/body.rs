@@ -7,13 +7,17 @@ use arrow::{
 };
 use demarc_proto::TenantId;
 
-use crate::{StoreError, Table};
+use super::points;
+use crate::{SeriesIndex, StoreError, Table, rows::Samples};
 
-/// One table's batch as it stands in a record.
+/// Marks a part that holds samples as points.
+const POINTS: u8 = 0x80;
+
+/// One table's rows as they stand in a record.
 #[derive(Debug)]
 pub(crate) struct Payload {
-    table: Table,
-    ipc: Vec<u8>,
+    code: u8,
+    bytes: Vec<u8>,
 }
 
 impl Payload {
@@ -21,13 +25,23 @@ impl Payload {
     pub(crate) fn new(table: Table, batch: &RecordBatch) -> Result<Self, ArrowError> {
         let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
         writer.write(batch)?;
-        let ipc = writer.into_inner()?;
-        Ok(Self { table, ipc })
+        Ok(Self {
+            code: u8::try_from(table.index()).expect("there are fewer tables than 128"),
+            bytes: writer.into_inner()?,
+        })
+    }
+
+    /// Encodes sorted samples.
+    pub(crate) fn of_samples(samples: &Samples, index: &SeriesIndex) -> Self {
+        Self {
+            code: POINTS,
+            bytes: points::encode(samples, index),
+        }
     }
 
     /// Length of the encoded batch.
     pub(super) fn len(&self) -> usize {
-        self.ipc.len()
+        self.bytes.len()
     }
 }
 
@@ -50,9 +64,9 @@ pub(super) fn encode(tenant: &TenantId, payloads: &[&Payload]) -> Result<Vec<u8>
     out.push(u8::try_from(payloads.len()).expect("there are fewer tables than 256"));
     for payload in payloads {
         let len = record_len(payload.len())?;
-        out.push(u8::try_from(payload.table.index()).expect("there are fewer tables than 256"));
+        out.push(payload.code);
         out.extend_from_slice(&len.to_le_bytes());
-        out.extend_from_slice(&payload.ipc);
+        out.extend_from_slice(&payload.bytes);
     }
     record_len(out.len())?;
     Ok(out)
@@ -74,11 +88,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Body, String> {
     let mut batches = Vec::with_capacity(usize::from(count));
     for _ in 0..count {
         let [code] = take(&mut rest)?;
+        let len = u32::from_le_bytes(take(&mut rest)?);
+        let part = take_slice(&mut rest, len as usize)?;
+        if code == POINTS {
+            batches.push((Table::Samples, points::decode(part)?));
+            continue;
+        }
         let table = Table::ALL.get(usize::from(code)).copied();
         let table = table.ok_or_else(|| format!("unknown table number {code}"))?;
-        let len = u32::from_le_bytes(take(&mut rest)?);
-        let ipc = take_slice(&mut rest, len as usize)?;
-        let batch = decode_batch(table, ipc).map_err(|error| error.to_string())?;
+        let batch = decode_batch(table, part).map_err(|error| error.to_string())?;
         batches.push((table, batch));
     }
     Ok(Body { tenant, batches })
@@ -91,14 +109,14 @@ fn decode_batch(table: Table, ipc: &[u8]) -> Result<RecordBatch, ArrowError> {
     table.complete(batch)
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
     let bytes = take_slice(rest, N)?;
     Ok(bytes
         .try_into()
         .expect("the slice has the length asked for"))
 }
 
-fn take_slice<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], String> {
+pub(super) fn take_slice<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], String> {
     let (head, tail) = rest.split_at_checked(len).ok_or("the body ends early")?;
     *rest = tail;
     Ok(head)

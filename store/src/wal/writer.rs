@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
-use demarc_proto::{SeriesId, TenantId};
+use demarc_proto::TenantId;
 use opentelemetry::KeyValue;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -15,11 +15,11 @@ use super::{
     segment::{Failure, SegmentWriter, Segments},
 };
 use crate::{
-    StoreError, Table,
+    SeriesIndex, StoreError, Table,
     day::Day,
     head::{Frozen, Head, Insert},
     metric,
-    rows::{Encoded, NewSeries, series_batch},
+    rows::{Encoded, SeriesRef, series_batch},
 };
 
 /// Bytes after which a group takes no further append.
@@ -39,6 +39,8 @@ pub(crate) struct Append {
 pub(crate) struct Content {
     /// Whose rows.
     pub(crate) tenant: TenantId,
+    /// The tenant's series.
+    pub(crate) index: Arc<SeriesIndex>,
     /// The rows as columns.
     pub(crate) rows: Encoded,
     /// The same as bytes.
@@ -85,7 +87,7 @@ struct Group {
     /// What goes into the head once the records are on disk, and who waits for it.
     prepared: Vec<(Insert, oneshot::Sender<Result<(), StoreError>>)>,
     /// Series that the group has made known.
-    announced: HashSet<(TenantId, SeriesId, Day)>,
+    announced: HashSet<(TenantId, SeriesRef, Day)>,
 }
 
 impl Writer {
@@ -126,14 +128,21 @@ impl Writer {
     fn prepare(&self, content: Content, group: &mut Group) -> Result<Insert, StoreError> {
         let Content {
             tenant,
+            index,
             mut rows,
             payloads,
         } = content;
         let seq = self.next_seq + group.prepared.len() as u64;
-        let series = self.unknown_series(&tenant, rows.series, &group.announced);
+        let mut series = rows.series;
+        series.retain(|new| {
+            !index.is_known(new.series, new.day)
+                && !group
+                    .announced
+                    .contains(&(tenant.clone(), new.series, new.day))
+        });
         let mut series_payload = None;
         if !series.is_empty() {
-            let batch = series_batch(&series)?;
+            let batch = series_batch(&index, &series)?;
             series_payload = Some(Payload::new(Table::Series, &batch)?);
             rows.batches.push((Table::Series, batch));
         }
@@ -143,34 +152,14 @@ impl Writer {
         // Only now: an append that failed above leaves its series to the next one.
         let keys = series
             .iter()
-            .map(|new| (tenant.clone(), new.entry.id, new.day));
+            .map(|new| (tenant.clone(), new.series, new.day));
         group.announced.extend(keys);
         Ok(Insert {
             tenant,
             batches: rows.batches,
+            samples: rows.samples,
             series,
         })
-    }
-
-    fn unknown_series(
-        &self,
-        tenant: &TenantId,
-        mut series: Vec<NewSeries>,
-        announced: &HashSet<(TenantId, SeriesId, Day)>,
-    ) -> Vec<NewSeries> {
-        if series.is_empty() {
-            return series;
-        }
-        let index = self.head.index(tenant);
-        series.retain(|new| {
-            let is_known = index
-                .as_ref()
-                .is_some_and(|index| index.is_known(new.entry.id, new.day));
-            !is_known && !announced.contains(&(tenant.clone(), new.entry.id, new.day))
-        });
-        series.sort_by_key(|new| (new.entry.id, new.day, new.first_seen));
-        series.dedup_by_key(|new| (new.entry.id, new.day));
-        series
     }
 
     /// Writes a group, into a new segment where the last is full or unusable.
@@ -240,9 +229,17 @@ impl Writer {
 }
 
 fn count_rows(inserts: &[Insert]) {
-    for (table, batch) in inserts.iter().flat_map(|insert| &insert.batches) {
+    let count = |table: Table, rows: usize| {
         let label = KeyValue::new("table", table.name());
-        metric::ROWS.add(batch.num_rows() as u64, &[label]);
+        metric::ROWS.add(rows as u64, &[label]);
+    };
+    for insert in inserts {
+        for (table, batch) in &insert.batches {
+            count(*table, batch.num_rows());
+        }
+        if !insert.samples.is_empty() {
+            count(Table::Samples, insert.samples.len());
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod append;
+mod columns;
 mod crash;
 mod damage;
 mod delta_reader;

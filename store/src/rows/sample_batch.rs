@@ -1,0 +1,76 @@
+//! Samples as batches of the `samples` table.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{BinaryBuilder, Float64Array, Int64Array, RecordBatch, StringBuilder},
+    error::ArrowError,
+};
+
+use super::{Point, Samples};
+use crate::{SeriesIndex, Table};
+
+/// Rows of one batch at most: what a scan hands on at once.
+const BATCH_ROWS: usize = 8192;
+
+/// Points as batches, one at a time, in the order of the points.
+#[derive(Debug)]
+pub(crate) struct SampleBatches<'a> {
+    index: &'a SeriesIndex,
+    samples: &'a Samples,
+    points: std::vec::IntoIter<Point>,
+}
+
+impl<'a> SampleBatches<'a> {
+    /// Batches of `points`, which are some of `samples`.
+    pub(crate) fn new(index: &'a SeriesIndex, samples: &'a Samples, points: Vec<Point>) -> Self {
+        Self {
+            index,
+            samples,
+            points: points.into_iter(),
+        }
+    }
+}
+
+impl Iterator for SampleBatches<'_> {
+    type Item = RecordBatch;
+
+    fn next(&mut self) -> Option<RecordBatch> {
+        let points = self.points.as_slice();
+        let taken = points.len().min(BATCH_ROWS);
+        if taken == 0 {
+            return None;
+        }
+        let batch = batch(self.index, self.samples, &points[..taken])
+            .expect("the columns are those of the schema");
+        self.points.nth(taken - 1);
+        Some(batch)
+    }
+}
+
+fn batch(
+    index: &SeriesIndex,
+    samples: &Samples,
+    points: &[Point],
+) -> Result<RecordBatch, ArrowError> {
+    let reader = index.reader();
+    let mut ids = BinaryBuilder::with_capacity(points.len(), 16 * points.len());
+    let mut metrics = StringBuilder::with_capacity(points.len(), 32 * points.len());
+    for point in points {
+        ids.append_value(reader.id(point.series).to_bytes());
+        metrics.append_value(reader.entry(point.series).labels.metric());
+    }
+    let times = points.iter().map(|point| point.time);
+    let values = points.iter().map(|point| point.value);
+    let starts = points.iter().map(|point| samples.start_of(point));
+    RecordBatch::try_new(
+        Table::Samples.schema(),
+        vec![
+            Arc::new(ids.finish()),
+            Arc::new(metrics.finish()),
+            Arc::new(Int64Array::from_iter_values(times)),
+            Arc::new(Float64Array::from_iter_values(values)),
+            Arc::new(starts.collect::<Int64Array>()),
+        ],
+    )
+}
