@@ -10,6 +10,9 @@ pub struct IncidentConfig {
     pub baseline_seconds: u64,
     /// How long before the first alert the disturbance may have begun, in seconds.
     pub onset_search_seconds: u64,
+    /// Evidence ends this long before now, in seconds: what is younger may still be on its way, and evidence that somebody runs
+    /// again must say the same. As long as senders take to export what has ended.
+    pub settle_seconds: u64,
     /// Most spans that are read per tenant; of more, the newest are.
     pub max_spans: usize,
     /// Share of all explanations that the first suspect must have for a verdict, 0 to 1.
@@ -27,6 +30,7 @@ impl Default for IncidentConfig {
         Self {
             baseline_seconds: 600,
             onset_search_seconds: 90,
+            settle_seconds: 5,
             max_spans: 200_000,
             min_confidence: 0.5,
             grouping_seconds: 300,

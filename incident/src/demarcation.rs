@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use demarc_proto::{Clock, EntityId, Nanos, TenantId};
+use demarc_proto::{Clock, EntityId, Nanos, TenantId, TimeRange};
 use demarc_query::Engine;
 use demarc_rules::{AlertEvent, Transition};
 use demarc_topology::{Graph, Topology};
@@ -39,8 +39,10 @@ pub struct Question {
     pub symptom: SymptomKind,
     /// Since when.
     pub since: Nanos,
-    /// Until when; `None` is now.
+    /// Until when; `None` is now. What has not settled yet is left out.
     pub until: Option<Nanos>,
+    /// Times of peace to compare with, besides those right before.
+    pub history: Vec<TimeRange>,
 }
 
 /// What running a verdict's queries again showed.
@@ -81,21 +83,33 @@ impl Demarcation {
     /// Answers a question.
     #[tracing::instrument(skip_all, err, fields(tenant = %question.tenant))]
     pub async fn ask(&self, question: &Question) -> Result<Verdict, IncidentError> {
-        let until = question.until.unwrap_or_else(|| self.clock.now());
+        let asked = question.until.unwrap_or_else(|| self.clock.now());
+        let until = asked.min(self.settled());
         if question.since >= until {
-            let sentence = format!("since {}: must be before until {until}", question.since);
+            let sentence = format!(
+                "since {}: must be before {until}, where evidence ends: what is younger than {} s may not have arrived yet \
+                 (settle_seconds)",
+                question.since, self.config.settle_seconds
+            );
             return Err(IncidentError::Question(sentence));
         }
-        let graph = self.topology.graph_at(until);
+        let graph = self.topology.graph_at(asked);
         let symptom = Symptom {
             tenant: question.tenant.clone(),
             service: find(&graph, question)?,
             kind: question.symptom,
             since: question.since,
             until,
+            history: question.history.clone(),
         };
         let (_, verdict) = self.judge(&graph, &symptom).await?;
         Ok(verdict)
+    }
+
+    /// Until when telemetry has arrived.
+    fn settled(&self) -> Nanos {
+        let settle = Duration::from_secs(self.config.settle_seconds);
+        self.clock.now().minus(settle)
     }
 
     async fn judge(
@@ -211,7 +225,10 @@ impl Demarcation {
             service: alert.service.clone(),
             kind: alert.symptom,
             since: Nanos(first),
-            until: now,
+            until: self
+                .settled()
+                .max(Nanos(first).plus(Duration::from_secs(1))),
+            history: Vec::new(),
         };
         let (evidence, verdict) = self.judge(&graph, &symptom).await?;
         // Alerts may have come in meanwhile.

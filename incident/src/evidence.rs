@@ -23,12 +23,18 @@ pub struct Evidence {
     pub onset: i64,
     /// Where the evidence ends.
     pub until: i64,
+    /// Further times of peace that the disturbance is compared with: first and last of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<(i64, i64)>,
     /// Everything named below.
     #[serde(default)]
     pub entities: BTreeMap<EntityId, EntityFacts>,
     /// What spans say of each service.
     #[serde(default)]
     pub services: BTreeMap<EntityId, ServiceFacts>,
+    /// What metrics say of services that send no spans.
+    #[serde(default)]
+    pub levels: BTreeMap<EntityId, LevelFacts>,
     /// What spans say of each call.
     #[serde(default)]
     pub calls: Vec<CallFacts>,
@@ -64,7 +70,7 @@ pub struct EntityFacts {
     pub tenant: Option<String>,
 }
 
-/// What spans say of one service.
+/// What spans, or else metrics, say of one service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServiceFacts {
@@ -78,6 +84,59 @@ pub struct ServiceFacts {
     pub latency_ms: Shift,
     /// The part of it that is not spent waiting for calls.
     pub self_ms: Shift,
+}
+
+/// How a service that sends no spans served, by the metrics of its requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LevelFacts {
+    /// Who measured it.
+    pub side: Side,
+    /// Each time of peace, summed up.
+    pub history: Vec<LevelHistory>,
+    /// The disturbance, interval by interval.
+    pub during: Vec<LevelPoint>,
+    /// The query that shows requests by how they ended.
+    pub requests_query: StoredQuery,
+    /// The query that shows mean durations.
+    pub latency_query: StoredQuery,
+}
+
+/// Who measured requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The service itself.
+    Server,
+    /// Its callers.
+    Client,
+}
+
+/// A time of peace, summed up over its intervals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LevelHistory {
+    /// Number of intervals.
+    pub count: u32,
+    /// Median of requests per second.
+    pub rate: f64,
+    /// Median of the intervals' mean durations, in milliseconds; `None` when nothing was served.
+    pub latency_ms: Option<f64>,
+    /// The mean duration that only one interval in twenty exceeded, in milliseconds.
+    pub latency_high_ms: Option<f64>,
+    /// Mean of the intervals' shares of failed requests, 0 to 1; `None` when nothing was served.
+    pub errors: Option<f64>,
+}
+
+/// One interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LevelPoint {
+    /// Where it ends, Unix nanoseconds.
+    pub at: i64,
+    /// Requests per second.
+    pub rate: f64,
+    /// Mean duration in milliseconds; `None` when nothing was served.
+    pub latency_ms: Option<f64>,
+    /// Share of requests that failed, 0 to 1; `None` when nothing was served.
+    pub errors: Option<f64>,
 }
 
 /// What spans say of the calls from one service to one other.

@@ -4,14 +4,15 @@
 
 mod calls;
 mod changes;
+mod levels;
 mod missing;
 mod scope;
+mod series;
 mod signals;
 mod spans;
+mod window;
 
-use std::time::Duration;
-
-use demarc_proto::{EntityId, Nanos, TenantId, TimeRange};
+use demarc_proto::{EntityId, Nanos, TenantId};
 use demarc_query::Engine;
 use demarc_topology::Graph;
 
@@ -22,16 +23,9 @@ use crate::{
 use calls::Ledger;
 pub(crate) use calls::{service_condition, service_parts};
 use scope::Scope;
-
-/// What is looked at, and with what resolution.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
-    pub(crate) start: Nanos,
-    pub(crate) onset: Nanos,
-    pub(crate) until: Nanos,
-    /// Length of a bucket.
-    pub(crate) step: Duration,
-}
+use series::Series;
+pub(crate) use spans::ended_within;
+pub(crate) use window::Window;
 
 /// What is known of the system around the symptom.
 #[derive(Clone, Copy, Debug)]
@@ -54,15 +48,15 @@ pub(crate) async fn gather(
     scope
         .tenants
         .extend([&symptom.tenant].into_iter().chain(view.operator).cloned());
-    let mut window = window(symptom, config);
+    let mut window = Window::of(symptom, config);
     let mut spans = Vec::new();
     for tenant in &scope.tenants {
-        let range = TimeRange::new(window.start, window.until);
-        let Some(range) = range else { continue };
-        spans.extend(spans::read(engine, tenant, range, config.max_spans).await?);
+        for range in window.ranges() {
+            spans.extend(spans::read(engine, tenant, range, config.max_spans).await?);
+        }
     }
-    let ledger = Ledger::of(&spans, window);
-    window.onset = onset(&ledger, symptom, window, config);
+    let ledger = Ledger::of(&spans, &window);
+    window.onset = onset(&ledger, symptom, window.onset, config);
     let mut evidence = Evidence {
         tenant: symptom.tenant.as_str().to_owned(),
         service: symptom.service.clone(),
@@ -70,9 +64,11 @@ pub(crate) async fn gather(
         start: window.start.0,
         onset: window.onset.0,
         until: window.until.0,
+        history: window.history_bounds(),
         entities: entities(graph, &scope),
-        services: ledger.services(window.onset),
-        calls: ledger.calls(graph, window),
+        services: ledger.services(&window),
+        levels: std::collections::BTreeMap::new(),
+        calls: ledger.calls(graph, &window),
         carriers: scope.carriers.clone(),
         signals: Vec::new(),
         processes: Vec::new(),
@@ -80,27 +76,18 @@ pub(crate) async fn gather(
         missing: Vec::new(),
     };
     for tenant in &scope.tenants {
-        signals::read(engine, tenant, graph, window, &mut evidence).await?;
-        changes::read(engine, tenant, window, &mut evidence).await?;
+        let series = Series::open(engine, tenant, &window).await?;
+        signals::read(&series, graph, &mut evidence).await?;
+        levels::read(&series, &mut evidence).await?;
+        changes::read(engine, tenant, &window, &mut evidence).await?;
     }
     name_peers(&mut evidence);
     evidence.missing = missing::list(&evidence);
     Ok(evidence)
 }
 
-fn window(symptom: &Symptom, config: &IncidentConfig) -> Window {
-    let during = symptom.until.since(symptom.since);
-    let step = (during / 6).clamp(Duration::from_secs(5), Duration::from_secs(60));
-    Window {
-        start: symptom.since.minus(config.baseline().max(during)),
-        onset: symptom.since,
-        until: symptom.until,
-        step: Duration::from_secs(step.as_secs()),
-    }
-}
-
 /// When the symptom's own series stepped up, near the time that the asker named; that time where it did not.
-fn onset(ledger: &Ledger, symptom: &Symptom, window: Window, config: &IncidentConfig) -> Nanos {
+fn onset(ledger: &Ledger, symptom: &Symptom, told: Nanos, config: &IncidentConfig) -> Nanos {
     let during = symptom.until.since(symptom.since);
     let earliest = symptom.since.minus(config.onset_search());
     let latest = symptom.since.plus(during / 2);
@@ -118,7 +105,7 @@ fn onset(ledger: &Ledger, symptom: &Symptom, window: Window, config: &IncidentCo
             }
         }
     };
-    change_point(&series, earliest, latest).unwrap_or(window.onset)
+    change_point(&series, earliest, latest).unwrap_or(told)
 }
 
 fn entities(graph: &Graph, scope: &Scope) -> std::collections::BTreeMap<EntityId, EntityFacts> {

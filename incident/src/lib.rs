@@ -32,7 +32,8 @@ pub use demarcate::demarcate;
 pub use demarcation::{Demarcation, Question, Verification};
 pub use error::IncidentError;
 pub use evidence::{
-    CallFacts, ChangeFact, Evidence, ProcessFact, ServiceFacts, Signal, SignalFact,
+    CallFacts, ChangeFact, EntityFacts, Evidence, LevelFacts, LevelHistory, LevelPoint,
+    ProcessFact, ServiceFacts, Side, Signal, SignalFact,
 };
 pub use incident::{Incident, IncidentAlert, IncidentState, TimelineEntry};
 pub use registry::Registry;

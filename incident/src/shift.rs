@@ -1,7 +1,5 @@
 //! How much a signal changed: two segments of a series, compared robustly.
 
-use std::time::Duration;
-
 use demarc_proto::Nanos;
 
 /// A series' values before and during a disturbance, summed up.
@@ -14,31 +12,24 @@ pub struct Shift {
     pub during: Option<f64>,
     /// Spread before: 1.4826 times the median absolute deviation, which is the standard deviation of a normal distribution.
     pub spread: f64,
+    /// The value that only one in twenty exceeded before.
+    pub before_high: Option<f64>,
+    /// Mean of the highest third during.
+    pub during_high: Option<f64>,
+    /// Number of values before.
+    pub before_count: u32,
+    /// Number of values during.
+    pub during_count: u32,
 }
 
 /// One value of a series.
 pub(crate) type Point = (Nanos, f64);
 
 impl Shift {
-    /// Compares the points before `onset` with those after it.
-    pub(crate) fn at(points: &[Point], onset: Nanos) -> Self {
-        Self::around(points, onset, Duration::ZERO)
-    }
-
-    /// Compares points that are each a mean over the time `over` before them: those before `onset` with those whose time lies
-    /// wholly after it, or by half where there is none of these yet.
-    pub(crate) fn around(points: &[Point], onset: Nanos, over: Duration) -> Self {
-        let of = |wanted: &dyn Fn(Nanos) -> bool| -> Vec<f64> {
-            let side = points.iter().filter(|(at, _)| wanted(*at));
-            side.map(|(_, value)| *value)
-                .filter(|value| value.is_finite())
-                .collect()
-        };
-        let before = of(&|at| at < onset);
-        let mut during = of(&|at| at >= onset.plus(over));
-        if during.is_empty() {
-            during = of(&|at| at >= onset.plus(over / 2));
-        }
+    /// Compares values before with values during.
+    pub(crate) fn between(mut before: Vec<f64>, mut during: Vec<f64>) -> Self {
+        before.retain(|value| value.is_finite());
+        during.retain(|value| value.is_finite());
         let middle = median(&before);
         let spread = middle.map_or(0.0, |middle| {
             let distances: Vec<f64> = before.iter().map(|value| (value - middle).abs()).collect();
@@ -48,6 +39,10 @@ impl Shift {
             before: middle.map(kept),
             during: median(&during).map(kept),
             spread: kept(spread),
+            before_high: quantile(&before, 0.95).map(kept),
+            during_high: mean_of_highest_third(during.clone()).map(kept),
+            before_count: u32::try_from(before.len()).unwrap_or(u32::MAX),
+            during_count: u32::try_from(during.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -71,23 +66,32 @@ impl Shift {
 
 /// Nine significant digits: as many as survive being written to a document and read back, so that kept evidence leads to the same
 /// verdict again.
-fn kept(value: f64) -> f64 {
+pub(crate) fn kept(value: f64) -> f64 {
     format!("{value:.8e}").parse().unwrap_or(value)
 }
 
 /// The middle value; the mean of both middle values when there is an even number of them.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    if values.is_empty() {
-        return None;
-    }
+    quantile(values, 0.5)
+}
+
+/// The value below which `share` of the values lie, between two of them by their distance; `None` without values.
+///
+/// Source: Hyndman, Fan, "Sample quantiles in statistical packages", The American Statistician 50 (1996), type 7.
+pub(crate) fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = sorted.len() / 2;
-    Some(if sorted.len() % 2 == 1 {
-        sorted[at]
-    } else {
-        (sorted[at - 1] + sorted[at]) / 2.0
-    })
+    let place = share.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    Some(sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64))
+}
+
+fn mean_of_highest_third(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(|a, b| b.total_cmp(a));
+    values.truncate(values.len().div_ceil(3));
+    let count = values.len().max(1) as f64;
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / count)
 }
 
 /// The time at which a series steps up most clearly: the split into two means with the least squared error, searched in
@@ -150,9 +154,17 @@ mod tests {
 
     #[test]
     fn one_wild_value_before_does_not_hide_a_rise() {
-        let shift = Shift::at(&points(&[1.0, 1.1, 9.0, 1.0, 1.1, 4.0, 4.2]), Nanos(5));
+        let before = vec![1.0, 1.1, 9.0, 1.0, 1.1];
+        let shift = Shift::between(before.clone(), vec![4.0, 4.2]);
         assert!(shift.rose_by(0.5), "{shift:?}");
-        let quiet = Shift::at(&points(&[1.0, 1.1, 9.0, 1.0, 1.1, 1.1, 1.0]), Nanos(5));
+        let quiet = Shift::between(before, vec![1.1, 1.0]);
         assert!(!quiet.rose_by(0.05), "{quiet:?}");
+    }
+
+    #[test]
+    fn quantiles_lie_between_values_by_their_distance() {
+        assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5), Some(2.5));
+        assert_eq!(quantile(&[10.0, 20.0], 0.95), Some(19.5));
+        assert_eq!(quantile(&[], 0.5), None);
     }
 }

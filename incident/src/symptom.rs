@@ -1,6 +1,6 @@
 //! What suffers.
 
-use demarc_proto::{EntityId, Nanos, TenantId};
+use demarc_proto::{EntityId, Nanos, TenantId, TimeRange};
 use serde::{Deserialize, Serialize};
 
 /// What is wrong with a service, as its users feel it.
@@ -28,6 +28,8 @@ pub struct Symptom {
     pub kind: SymptomKind,
     /// Since when, as far as the asker knows.
     pub since: Nanos,
-    /// Until when evidence is looked at: now, for a disturbance that goes on.
+    /// Until when evidence is looked at: as late as telemetry has settled, for a disturbance that goes on.
     pub until: Nanos,
+    /// Times of peace to compare with, besides those right before.
+    pub history: Vec<TimeRange>,
 }

@@ -12,6 +12,7 @@ mod engine;
 mod load;
 mod otlp;
 mod ports;
+mod recording;
 mod replay;
 mod role;
 mod say;

@@ -160,14 +160,19 @@ fn service_attributes(config: &RoleConfig) -> Vec<(String, String)> {
 }
 
 /// A resource of text attributes.
-pub(crate) fn resource(attributes: &[(String, String)]) -> Resource {
+pub(crate) fn resource(pairs: &[(String, String)]) -> Resource {
     Resource {
-        attributes: attributes
-            .iter()
-            .map(|(key, value)| attribute(key, value))
-            .collect(),
+        attributes: attributes(pairs),
         ..Resource::default()
     }
+}
+
+/// Text attributes.
+pub(crate) fn attributes(pairs: &[(String, String)]) -> Vec<KeyValue> {
+    pairs
+        .iter()
+        .map(|(key, value)| attribute(key, value))
+        .collect()
 }
 
 /// Metrics of one resource.

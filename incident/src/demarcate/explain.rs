@@ -8,7 +8,7 @@ use super::suspect::Hypothesis;
 use crate::{
     Bilingual, CallFacts, ChangeFact, Evidence, EvidenceItem, ProcessFact, QueryLanguage, Role,
     Shift, Signal, SignalFact, StoredQuery, SymptomKind,
-    gather::{service_condition, service_parts},
+    gather::{ended_within, service_condition, service_parts},
 };
 
 /// Most facts that rule something out.
@@ -46,7 +46,13 @@ pub(crate) fn symptom(evidence: &Evidence, kind: Option<SymptomKind>) -> Vec<Evi
             "ms",
         ),
     };
-    let query = service_query(evidence, &evidence.service);
+    let query = match (evidence.levels.get(&evidence.service), kind) {
+        (Some(level), Some(SymptomKind::Errors | SymptomKind::Traffic)) => {
+            level.requests_query.clone()
+        }
+        (Some(level), _) => level.latency_query.clone(),
+        (None, _) => service_query(evidence, &evidence.service),
+    };
     vec![item(
         Role::Symptom,
         &evidence.service,
@@ -227,7 +233,7 @@ pub(crate) fn change(evidence: &Evidence, change: &ChangeFact) -> EvidenceItem {
     let shift = Shift {
         before: Some(0.0),
         during: Some(1.0),
-        spread: 0.0,
+        ..Shift::default()
     };
     item(
         Role::Supports,
@@ -319,36 +325,40 @@ pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
+/// The query that shows how a service serves.
 fn service_query(evidence: &Evidence, id: &EntityId) -> StoredQuery {
+    if let Some(level) = evidence.levels.get(id) {
+        return level.requests_query.clone();
+    }
     let text = format!(
-        "SELECT start_time >= {onset} AS during, count(*) AS requests, avg(duration) / 1e6 AS mean_ms, \
+        "SELECT {during} AS during, count(*) AS requests, avg(duration) / 1e6 AS mean_ms, \
          avg(CASE WHEN status_code = 'ERROR' THEN 1.0 ELSE 0.0 END) AS failed FROM spans WHERE {service} \
-         AND kind IN ('SERVER', 'CONSUMER') AND start_time >= {start} AND start_time < {until} \
-         GROUP BY 1 ORDER BY 1",
-        onset = evidence.onset,
+         AND kind IN ('SERVER', 'CONSUMER') AND {within} GROUP BY 1 ORDER BY 1",
+        during = ended_within(&[(evidence.onset, evidence.until)]),
+        within = ended_within(&bounds(evidence)),
         service = service_condition(id),
-        start = evidence.start,
-        until = evidence.until,
     );
     stored(evidence, id, text)
 }
 
 fn self_time_query(evidence: &Evidence, id: &EntityId) -> StoredQuery {
     let condition = service_condition(id);
-    let within = format!(
-        "start_time >= {} AND start_time < {}",
-        evidence.start, evidence.until
-    );
+    let within = ended_within(&bounds(evidence));
     let text = format!(
         "WITH calls AS (SELECT trace_id, sum(duration) AS waited FROM spans WHERE {condition} \
          AND kind IN ('CLIENT', 'PRODUCER') AND {within} GROUP BY trace_id) \
-         SELECT start_time >= {onset} AS during, count(*) AS requests, \
+         SELECT {during} AS during, count(*) AS requests, \
          avg(duration - coalesce(waited, 0)) / 1e6 AS self_ms \
          FROM spans LEFT JOIN calls ON spans.trace_id = calls.trace_id \
          WHERE {condition} AND kind IN ('SERVER', 'CONSUMER') AND {within} GROUP BY 1 ORDER BY 1",
-        onset = evidence.onset,
+        during = ended_within(&[(evidence.onset, evidence.until)]),
     );
     stored(evidence, id, text)
+}
+
+fn bounds(evidence: &Evidence) -> Vec<(i64, i64)> {
+    let own = std::iter::once((evidence.start, evidence.until));
+    own.chain(evidence.history.iter().copied()).collect()
 }
 
 fn stored(evidence: &Evidence, id: &EntityId, text: String) -> StoredQuery {

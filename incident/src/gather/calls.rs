@@ -7,9 +7,9 @@ use demarc_topology::Graph;
 
 use super::{
     Window,
-    spans::{Address, Span, quoted},
+    spans::{Address, Span, ended_within, quoted},
 };
-use crate::{CallFacts, QueryLanguage, ServiceFacts, Shift, StoredQuery, shift::Point};
+use crate::{CallFacts, QueryLanguage, ServiceFacts, StoredQuery, shift::Point};
 
 /// Sums by bucket of time.
 #[derive(Debug)]
@@ -113,10 +113,10 @@ impl<'a> Traces<'a> {
 
 impl Ledger {
     /// Sums up spans in buckets of the window's step.
-    pub(crate) fn of(spans: &[Span], window: Window) -> Self {
+    pub(crate) fn of(spans: &[Span], window: &Window) -> Self {
         let traces = Traces::of(spans);
         let mut ledger = Self {
-            window,
+            window: window.clone(),
             services: BTreeMap::new(),
             calls: BTreeMap::new(),
         };
@@ -211,16 +211,16 @@ impl Ledger {
     }
 
     /// What spans say of each service.
-    pub(crate) fn services(&self, onset: Nanos) -> BTreeMap<EntityId, ServiceFacts> {
+    pub(crate) fn services(&self, window: &Window) -> BTreeMap<EntityId, ServiceFacts> {
         let facts = self.services.keys().map(|id| {
             let share = |part: fn(&ServiceSums) -> f64| {
                 let points = self.points(id, |sums| {
                     (sums.requests > 0.0).then(|| part(sums) / sums.requests)
                 });
-                Shift::at(&points, onset)
+                window.shift(&points)
             };
             let facts = ServiceFacts {
-                rate: Shift::at(&self.rates(id), onset),
+                rate: window.shift(&self.rates(id, window)),
                 errors: share(|sums| sums.errors),
                 own_errors: share(|sums| sums.own_errors),
                 latency_ms: share(|sums| sums.duration_ms),
@@ -231,29 +231,33 @@ impl Ledger {
         facts.collect()
     }
 
-    /// Requests per second from the service's first bucket on, the empty buckets as well; the last, unfinished one is left out.
-    fn rates(&self, service: &EntityId) -> Vec<Point> {
+    /// Requests per second, in each range from the service's first bucket on, the empty buckets as well; the last, unfinished one
+    /// is left out.
+    fn rates(&self, service: &EntityId, window: &Window) -> Vec<Point> {
         let Some(buckets) = self.services.get(service) else {
             return Vec::new();
         };
-        let step = i64::try_from(self.window.step.as_nanos())
+        let step = i64::try_from(window.step.as_nanos())
             .unwrap_or(i64::MAX)
             .max(1);
-        let Some(first) = buckets.keys().next() else {
-            return Vec::new();
-        };
         let mut points = Vec::new();
-        let mut at = *first;
-        while at + step <= self.window.until.0 {
-            let requests = buckets.get(&at).map_or(0.0, |sums| sums.requests);
-            points.push((Nanos(at), requests / self.window.step.as_secs_f64()));
-            at += step;
+        for range in window.ranges() {
+            let within = self.bucket(range.start())..range.end().0;
+            let Some((first, _)) = buckets.range(within).next() else {
+                continue;
+            };
+            let mut at = *first;
+            while at + step <= range.end().0 {
+                let requests = buckets.get(&at).map_or(0.0, |sums| sums.requests);
+                points.push((Nanos(at), requests / window.step.as_secs_f64()));
+                at += step;
+            }
         }
         points
     }
 
     /// What spans say of each call.
-    pub(crate) fn calls(&self, graph: &Graph, window: Window) -> Vec<CallFacts> {
+    pub(crate) fn calls(&self, graph: &Graph, window: &Window) -> Vec<CallFacts> {
         let facts = self.calls.iter().map(|((from, to), calls)| {
             let shift = |value: &dyn Fn(i64, &CallSums) -> Option<f64>| {
                 let points: Vec<Point> = calls
@@ -261,7 +265,7 @@ impl Ledger {
                     .iter()
                     .filter_map(|(at, sums)| Some((Nanos(*at), value(*at, sums)?)))
                     .collect();
-                Shift::at(&points, window.onset)
+                window.shift(&points)
             };
             let answered =
                 |part: f64, sums: &CallSums| (sums.answered > 0.0).then(|| part / sums.answered);
@@ -336,23 +340,21 @@ pub(crate) fn service_condition(id: &EntityId) -> String {
     format!("service = {}{namespace}", quoted(name))
 }
 
-fn call_query(from: &EntityId, condition: Option<&str>, window: Window) -> StoredQuery {
+fn call_query(from: &EntityId, condition: Option<&str>, window: &Window) -> StoredQuery {
     let condition = condition.map_or_else(String::new, |condition| format!(" AND {condition}"));
     let text = format!(
-        "SELECT start_time >= {onset} AS during, count(*) AS calls, avg(duration) / 1e6 AS mean_ms, \
+        "SELECT {during} AS during, count(*) AS calls, avg(duration) / 1e6 AS mean_ms, \
          avg(CASE WHEN status_code = 'ERROR' THEN 1.0 ELSE 0.0 END) AS failed FROM spans WHERE {service} \
-         AND kind IN ('CLIENT', 'PRODUCER'){condition} AND start_time >= {start} AND start_time < {until} \
-         GROUP BY 1 ORDER BY 1",
-        onset = window.onset,
-        start = window.start,
-        until = window.until,
+         AND kind IN ('CLIENT', 'PRODUCER'){condition} AND {within} GROUP BY 1 ORDER BY 1",
+        during = ended_within(&[(window.onset.0, window.until.0)]),
+        within = ended_within(&window.bounds()),
         service = service_condition(from),
     );
     sql(service_parts(from).0, text, window)
 }
 
 /// A query in SQL over the window.
-pub(crate) fn sql(tenant: &str, text: String, window: Window) -> StoredQuery {
+pub(crate) fn sql(tenant: &str, text: String, window: &Window) -> StoredQuery {
     StoredQuery {
         tenant: tenant.to_owned(),
         language: QueryLanguage::Sql,

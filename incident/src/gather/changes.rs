@@ -14,7 +14,7 @@ use crate::{ChangeFact, Evidence, IncidentError};
 pub(crate) async fn read(
     engine: &Engine,
     tenant: &TenantId,
-    window: Window,
+    window: &Window,
     evidence: &mut Evidence,
 ) -> Result<(), IncidentError> {
     let within = format!("time >= {} AND time < {}", window.start, window.until);

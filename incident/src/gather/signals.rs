@@ -3,14 +3,10 @@
 use std::time::Duration;
 
 use demarc_proto::{EntityId, Labels, TenantId};
-use demarc_query::{Engine, RangeParams, Value};
 use demarc_topology::{EntityKind, Graph};
 
-use super::Window;
-use crate::{
-    Evidence, IncidentError, ProcessFact, QueryLanguage, Shift, Signal, SignalFact, StoredQuery,
-    shift::Point,
-};
+use super::Series;
+use crate::{Evidence, IncidentError, ProcessFact, Shift, Signal, SignalFact, StoredQuery};
 
 /// How a result's labels name its entity.
 #[derive(Clone, Copy, Debug)]
@@ -139,54 +135,36 @@ const SLOW_SENDER: Duration = Duration::from_secs(150);
 
 /// Reads every signal that a tenant's metrics tell of entities in scope.
 pub(crate) async fn read(
-    engine: &Engine,
-    tenant: &TenantId,
+    series: &Series<'_>,
     graph: &Graph,
-    window: Window,
     evidence: &mut Evidence,
 ) -> Result<(), IncidentError> {
-    for source in &SOURCES {
+    for source in SOURCES.iter().filter(|source| series.has(source.metric())) {
         // Two samples of a sender that reports once a step, and some slack.
-        let short = window.step * 2 + Duration::from_secs(2);
+        let short = series.window.step * 2 + Duration::from_secs(2);
         let mut over = short;
-        let mut series = query(engine, tenant, source, window, over).await?;
-        if series.is_empty() && short < SLOW_SENDER {
+        let mut found = series.steps(&text(source, "", over)).await?;
+        if found.is_empty() && short < SLOW_SENDER {
             over = SLOW_SENDER;
-            series = query(engine, tenant, source, window, over).await?;
+            found = series.steps(&text(source, "", over)).await?;
         }
-        for (labels, points) in series {
-            let shift = Shift::around(&points, window.onset, over);
-            let query = stored(tenant, source, &labels, (window, over));
+        for (labels, points) in found {
+            let shift = series.window.shift_over(&points, over);
+            let query = stored(series, source, &labels, over);
+            let tenant = series.tenant;
             note(source, tenant, &labels, (shift, query), (graph, evidence));
         }
     }
     Ok(())
 }
 
-async fn query(
-    engine: &Engine,
-    tenant: &TenantId,
-    source: &Source,
-    window: Window,
-    over: Duration,
-) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
-    let range = RangeParams {
-        start: window.start.to_millis(),
-        end: window.until.to_millis(),
-        step: window.step,
-    };
-    let text = text(source, "", over);
-    let answer = engine.range(tenant, &text, range).await?;
-    let Value::Matrix(series) = answer.value else {
-        return Ok(Vec::new());
-    };
-    let points = |(labels, samples): (Labels, Vec<demarc_store::Sample>)| {
-        let points = samples
-            .iter()
-            .map(|sample| (sample.time.to_nanos(), sample.value));
-        (labels, points.collect())
-    };
-    Ok(series.into_iter().map(points).collect())
+impl Source {
+    /// The first metric that the query names.
+    fn metric(&self) -> &'static str {
+        let before = self.query.split('{').next().unwrap_or_default();
+        let word = |c: char| c == '(' || c == ' ';
+        before.rsplit(word).next().unwrap_or_default()
+    }
 }
 
 fn text(source: &Source, matchers: &str, over: Duration) -> String {
@@ -207,25 +185,12 @@ fn text(source: &Source, matchers: &str, over: Duration) -> String {
     )
 }
 
-fn stored(
-    tenant: &TenantId,
-    source: &Source,
-    labels: &Labels,
-    (window, over): (Window, Duration),
-) -> StoredQuery {
+fn stored(series: &Series<'_>, source: &Source, labels: &Labels, over: Duration) -> StoredQuery {
     let matchers: Vec<String> = labels
         .iter()
         .map(|(name, value)| format!("{name}={value:?}"))
         .collect();
-    StoredQuery {
-        tenant: tenant.as_str().to_owned(),
-        language: QueryLanguage::PromQl,
-        text: text(source, &matchers.join(", "), over),
-        start: window.start.to_millis().0,
-        end: window.until.to_millis().0,
-        step: i64::try_from(window.step.as_millis()).unwrap_or(i64::MAX),
-        digest: String::new(),
-    }
+    series.stored(text(source, &matchers.join(", "), over))
 }
 
 /// Takes a result in where its entity is in scope.
@@ -301,8 +266,12 @@ fn pod_id(labels: &Labels) -> EntityId {
     })
 }
 
-fn service_id(tenant: &TenantId, labels: &Labels) -> EntityId {
-    let name = labels.get("service_name");
+/// The service that the labels of its resource name.
+pub(super) fn service_id(tenant: &TenantId, labels: &Labels) -> EntityId {
+    let name = match labels.get("service_name") {
+        "" => labels.get("service"),
+        name => name,
+    };
     EntityId(match labels.get("service_namespace") {
         "" => format!("service:{tenant}/{name}"),
         namespace => format!("service:{tenant}/{namespace}/{name}"),

@@ -35,7 +35,26 @@ pub(crate) struct Address {
     pub(crate) condition: String,
 }
 
-/// Spans that started within `range`, the newest `limit` of them.
+/// The SQL condition that selects spans that lie wholly within one of the bounds (first and last, Unix nanoseconds).
+///
+/// A request that is still under way at the end is not of the evidence: its span arrives later, and evidence must not change.
+pub(crate) fn ended_within(bounds: &[(i64, i64)]) -> String {
+    let one = |(from, to): &(i64, i64)| {
+        format!("start_time >= {from} AND start_time < {to} AND start_time + duration <= {to}")
+    };
+    match bounds {
+        [only] => format!("({})", one(only)),
+        several => {
+            let any: Vec<String> = several
+                .iter()
+                .map(|bound| format!("({})", one(bound)))
+                .collect();
+            format!("({})", any.join(" OR "))
+        }
+    }
+}
+
+/// Spans that lie within `range`, the newest `limit` of them.
 pub(crate) async fn read(
     engine: &Engine,
     tenant: &TenantId,
@@ -49,9 +68,8 @@ pub(crate) async fn read(
          attributes['db.system.name'] AS db, attributes['db.namespace'] AS db_namespace, \
          attributes['messaging.system'] AS messaging, \
          attributes['messaging.destination.name'] AS destination, attributes['peer.service'] AS peer \
-         FROM spans WHERE start_time >= {} AND start_time < {} ORDER BY start_time DESC LIMIT {limit}",
-        range.start(),
-        range.end()
+         FROM spans WHERE {} ORDER BY start_time DESC LIMIT {limit}",
+        ended_within(&[(range.start().0, range.end().0)])
     );
     let frame = engine.sql(tenant, &sql).await?;
     let mut spans = Vec::new();

@@ -9,7 +9,7 @@ use axum::{
     response::Html,
 };
 use demarc_incident::{Audience, Incident, Question, SymptomKind};
-use demarc_proto::{Nanos, TenantId};
+use demarc_proto::{Nanos, TenantId, TimeRange};
 use demarc_report::{Language, render};
 use serde_json::{Value as Body, json};
 
@@ -34,6 +34,9 @@ pub(crate) struct QuestionBody {
     since: String,
     until: Option<String>,
     symptom: Option<SymptomKind>,
+    /// Times of peace to compare with, each `[from, to]`.
+    #[serde(default)]
+    compare_with: Vec<(String, String)>,
 }
 
 pub(crate) async fn demarcate(
@@ -62,6 +65,15 @@ pub(crate) async fn demarcate(
             .as_deref()
             .map(|text| at("until", text))
             .transpose()?,
+        history: asked
+            .compare_with
+            .iter()
+            .map(|(from, to)| {
+                let (from, to) = (at("compare_with", from)?, at("compare_with", to)?);
+                let reversed = format!("compare_with [{from}, {to}]: must begin before it ends");
+                TimeRange::new(from, to).ok_or_else(|| ApiError::bad_request(reversed))
+            })
+            .collect::<Result<_, _>>()?,
         service: asked.service,
         symptom: asked.symptom.unwrap_or(SymptomKind::Any),
     };

@@ -1,0 +1,106 @@
+//! A tenant's series over the times that are looked at.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use demarc_proto::{Labels, METRIC_NAME, Nanos, TenantId, TimeRange};
+use demarc_query::{Engine, RangeParams, Value};
+
+use super::Window;
+use crate::{IncidentError, QueryLanguage, StoredQuery, shift::Point};
+
+/// Most points of one series that are asked for in one range.
+const MAX_POINTS: u32 = 600;
+
+/// One tenant's series.
+#[derive(Debug)]
+pub(crate) struct Series<'a> {
+    engine: &'a Engine,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) window: &'a Window,
+    /// Names of all metrics that there are: what is not there need not be asked for.
+    names: BTreeSet<String>,
+}
+
+impl<'a> Series<'a> {
+    pub(crate) async fn open(
+        engine: &'a Engine,
+        tenant: &'a TenantId,
+        window: &'a Window,
+    ) -> Result<Self, IncidentError> {
+        let names = engine.label_values(tenant, METRIC_NAME, &[], None).await?;
+        Ok(Self {
+            engine,
+            tenant,
+            window,
+            names: names.into_iter().collect(),
+        })
+    }
+
+    /// Whether the tenant has such a metric.
+    pub(crate) fn has(&self, metric: &str) -> bool {
+        self.names.contains(metric)
+    }
+
+    /// Evaluates a query at the steps of every range; points of all ranges together.
+    pub(crate) async fn steps(
+        &self,
+        query: &str,
+    ) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
+        let mut found: Vec<(Labels, Vec<Point>)> = Vec::new();
+        for range in self.window.ranges() {
+            let step = self.window.step.max(range.duration() / MAX_POINTS);
+            let params = RangeParams {
+                start: range.start().to_millis(),
+                end: range.end().to_millis(),
+                step: Duration::from_millis(u64::try_from(step.as_millis()).unwrap_or(u64::MAX)),
+            };
+            let answer = self.engine.range(self.tenant, query, params).await?;
+            for (labels, points) in points(answer.value) {
+                match found.iter_mut().find(|(known, _)| *known == labels) {
+                    Some((_, known)) => known.extend(points),
+                    None => found.push((labels, points)),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The samples of a selection within one range.
+    pub(crate) async fn samples(
+        &self,
+        selector: &str,
+        range: TimeRange,
+    ) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
+        let query = format!("{selector}[{}ms]", range.duration().as_millis().max(1));
+        let at = range.end().to_millis();
+        Ok(points(
+            self.engine.instant(self.tenant, &query, at).await?.value,
+        ))
+    }
+
+    /// A query in PromQL over the disturbance and the time before it.
+    pub(crate) fn stored(&self, text: String) -> StoredQuery {
+        StoredQuery {
+            tenant: self.tenant.as_str().to_owned(),
+            language: QueryLanguage::PromQl,
+            text,
+            start: self.window.start.to_millis().0,
+            end: self.window.until.to_millis().0,
+            step: i64::try_from(self.window.step.as_millis()).unwrap_or(i64::MAX),
+            digest: String::new(),
+        }
+    }
+}
+
+fn points(value: Value) -> Vec<(Labels, Vec<Point>)> {
+    let Value::Matrix(series) = value else {
+        return Vec::new();
+    };
+    let points = |(labels, samples): (Labels, Vec<demarc_store::Sample>)| {
+        let points = samples
+            .iter()
+            .map(|sample| -> (Nanos, f64) { (sample.time.to_nanos(), sample.value) });
+        (labels, points.collect())
+    };
+    series.into_iter().map(points).collect()
+}

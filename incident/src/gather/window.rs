@@ -1,0 +1,88 @@
+//! Which times are looked at, and which of them count as before and as during.
+
+use std::time::Duration;
+
+use demarc_proto::{Nanos, TimeRange};
+
+use crate::{IncidentConfig, Shift, Symptom, shift::Point};
+
+/// What is looked at, and with what resolution.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    /// Times that the asker says were well.
+    pub(crate) history: Vec<TimeRange>,
+    pub(crate) start: Nanos,
+    pub(crate) onset: Nanos,
+    pub(crate) until: Nanos,
+    /// Length of a bucket.
+    pub(crate) step: Duration,
+}
+
+impl Window {
+    /// The window around a symptom: as long before as it lasts, at least the baseline.
+    pub(crate) fn of(symptom: &Symptom, config: &IncidentConfig) -> Self {
+        let during = symptom.until.since(symptom.since);
+        let step = (during / 6).clamp(Duration::from_secs(5), Duration::from_secs(60));
+        Self {
+            history: symptom.history.clone(),
+            start: symptom.since.minus(config.baseline().max(during)),
+            onset: symptom.since,
+            until: symptom.until,
+            step: Duration::from_secs(step.as_secs()),
+        }
+    }
+
+    /// All times that are looked at: those before and during the disturbance, then the history.
+    pub(crate) fn ranges(&self) -> Vec<TimeRange> {
+        let own = TimeRange::new(self.start, self.until);
+        own.into_iter()
+            .chain(self.history.iter().copied())
+            .collect()
+    }
+
+    /// The history's first and last times, Unix nanoseconds.
+    pub(crate) fn history_bounds(&self) -> Vec<(i64, i64)> {
+        let bounds = self.history.iter();
+        bounds
+            .map(|range| (range.start().0, range.end().0))
+            .collect()
+    }
+
+    /// First and last times of the disturbance with the time before it, and of the history, Unix nanoseconds.
+    pub(crate) fn bounds(&self) -> Vec<(i64, i64)> {
+        let own = std::iter::once((self.start.0, self.until.0));
+        own.chain(self.history_bounds()).collect()
+    }
+
+    /// Whether what happened at `at` is of the time before.
+    pub(crate) fn is_before(&self, at: Nanos) -> bool {
+        let is_history = self.history.iter().any(|range| range.contains(at));
+        is_history || (self.start <= at && at < self.onset)
+    }
+
+    /// Whether what happened at `at` is of the disturbance.
+    pub(crate) fn is_during(&self, at: Nanos) -> bool {
+        let is_history = self.history.iter().any(|range| range.contains(at));
+        !is_history && self.onset <= at && at < self.until
+    }
+
+    /// Compares the points before with those during.
+    pub(crate) fn shift(&self, points: &[Point]) -> Shift {
+        self.shift_over(points, Duration::ZERO)
+    }
+
+    /// Compares points that are each a mean over the time `over` before them: those before the onset with those whose time lies
+    /// wholly after it, or by half where there is none of these yet.
+    pub(crate) fn shift_over(&self, points: &[Point], over: Duration) -> Shift {
+        let values = |wanted: &dyn Fn(Nanos) -> bool| -> Vec<f64> {
+            let side = points.iter().filter(|(at, _)| wanted(*at));
+            side.map(|(_, value)| *value).collect()
+        };
+        let during_from = |from: Nanos| values(&|at| at >= from && self.is_during(at));
+        let mut during = during_from(self.onset.plus(over));
+        if during.is_empty() {
+            during = during_from(self.onset.plus(over / 2));
+        }
+        Shift::between(values(&|at| self.is_before(at)), during)
+    }
+}

@@ -1,0 +1,50 @@
+//! What `labels.jsonl` says of a case: the inputs of a localisation.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// What may be read before a verdict is given.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Label {
+    pub(crate) case: String,
+    pub(crate) system: String,
+    /// The day whose fault-free telemetry the case is to be compared with.
+    pub(crate) day: Option<String>,
+    pub(crate) inject_time_unix: Option<i64>,
+    pub(crate) alarm: Option<Alarm>,
+}
+
+/// The violation of a service level that somebody was told of.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Alarm {
+    pub(crate) entity: String,
+    pub(crate) metric: String,
+    pub(crate) timestamp: f64,
+}
+
+/// The inputs of every case, in the order of the file.
+pub(crate) fn labels(set: &Path) -> anyhow::Result<Vec<Label>> {
+    let path = set.join("labels.jsonl");
+    let name = || path.display().to_string();
+    let text = std::fs::read_to_string(&path).with_context(name)?;
+    let mut labels = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let label: Label =
+            serde_json::from_str(line).with_context(|| format!("{}:{}", name(), at + 1))?;
+        if label.inject_time_unix.is_none() && label.alarm.is_none() {
+            bail!(
+                "{}:{}: case {} has neither inject_time_unix nor alarm; one of them says when it began",
+                name(),
+                at + 1,
+                label.case
+            );
+        }
+        labels.push(label);
+    }
+    Ok(labels)
+}

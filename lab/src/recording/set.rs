@@ -1,0 +1,133 @@
+//! A set of recorded cases on disk.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::{
+    dice::Dice,
+    label::{Label, labels},
+    nezha, petshop,
+    telemetry::{Telemetry, Unix},
+};
+
+/// A folder of recorded cases.
+#[derive(Debug)]
+pub(crate) struct Set {
+    dir: PathBuf,
+    labels: Vec<Label>,
+}
+
+/// What is left out of recordings, to see what a verdict owes to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cut {
+    pub(crate) without_logs: bool,
+    pub(crate) without_traces: bool,
+    pub(crate) without_metrics: bool,
+    /// Share of the known calls between entities that is forgotten, 0 to 1.
+    pub(crate) drop_edges: f64,
+    pub(crate) seed: u64,
+}
+
+/// The fault-free telemetry of a system.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct System {
+    pub(crate) telemetry: Telemetry,
+}
+
+/// One case.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    pub(crate) telemetry: Telemetry,
+    /// The service that users see.
+    pub(crate) entry: String,
+    /// How it suffers, where somebody was told: `latency` or `errors`.
+    pub(crate) symptom: Option<&'static str>,
+    /// When the fault began, as far as is known.
+    pub(crate) since: Unix,
+    /// When the recording ends.
+    pub(crate) until: Unix,
+}
+
+impl Set {
+    /// Reads the labels of the set in `dir`.
+    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            labels: labels(dir)?,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// The set that a case's folder is of, and the case's label.
+    pub(crate) fn of_case(case: &Path) -> anyhow::Result<(Self, Label)> {
+        let case = std::fs::canonicalize(case).with_context(|| case.display().to_string())?;
+        let dir = case.parent().and_then(Path::parent);
+        let dir = dir.with_context(|| format!("{}: is no case of a set", case.display()))?;
+        let set = Self::open(dir)?;
+        let name = case.file_name().unwrap_or_default().to_string_lossy();
+        let label = set.labels.iter().find(|label| label.case == name).cloned();
+        let label = label.with_context(|| format!("{name}: is not in labels.jsonl"))?;
+        Ok((set, label))
+    }
+
+    /// The folder with the fault-free telemetry that a case is compared with.
+    pub(crate) fn system_of(label: &Label) -> &str {
+        label.day.as_deref().unwrap_or(&label.system)
+    }
+
+    /// Reads the fault-free telemetry of a system.
+    pub(crate) fn system(&self, name: &str, cut: &Cut) -> anyhow::Result<System> {
+        let dir = self.dir.join("systems").join(name);
+        let mut system = if dir.join("graph.csv").exists() {
+            petshop::system(&dir)?
+        } else if dir.join("topology.json").exists() {
+            nezha::system(&dir)?
+        } else {
+            bail!(
+                "{}: holds neither topology.json nor graph.csv",
+                dir.display()
+            );
+        };
+        cut.apply(&mut system.telemetry);
+        Ok(system)
+    }
+
+    /// Reads one case.
+    pub(crate) fn recording(&self, label: &Label, cut: &Cut) -> anyhow::Result<Recording> {
+        let case = self.dir.join("cases").join(&label.case);
+        let system = self.dir.join("systems").join(Self::system_of(label));
+        let mut recording = match (&label.alarm, label.inject_time_unix) {
+            (Some(alarm), _) => petshop::recording(&case, &system, alarm, cut)?,
+            (None, Some(began)) => nezha::recording(&case, &system, began, cut)?,
+            (None, None) => bail!("{}: it is not known when it began", label.case),
+        };
+        cut.apply(&mut recording.telemetry);
+        Ok(recording)
+    }
+}
+
+impl Cut {
+    fn apply(&self, telemetry: &mut Telemetry) {
+        if self.without_logs {
+            telemetry.logs.clear();
+        }
+        if self.without_traces {
+            telemetry.spans.clear();
+        }
+        if self.without_metrics {
+            // The map of calls is no measurement: it stays.
+            telemetry
+                .series
+                .retain(|series| series.name == super::telemetry::CALLS);
+        }
+    }
+
+    /// Those of the calls that are not forgotten; the same ones for the same seed.
+    pub(crate) fn kept(&self, calls: Vec<(String, String)>) -> Vec<(String, String)> {
+        let mut dice = Dice::new(self.seed);
+        calls
+            .into_iter()
+            .filter(|_| dice.share() >= self.drop_edges)
+            .collect()
+    }
+}
