@@ -71,7 +71,7 @@ impl Engine {
         query: &str,
         at: Millis,
     ) -> Result<Answer, QueryError> {
-        let expr = promql::parse(query)?;
+        let expr = promql::parse_for_evaluation(query)?;
         let snapshot = self.store.snapshot(tenant);
         self.within_time(promql::instant(&snapshot, &self.config, &expr, at))
             .await
@@ -85,7 +85,7 @@ impl Engine {
         query: &str,
         range: RangeParams,
     ) -> Result<Answer, QueryError> {
-        let expr = promql::parse(query)?;
+        let expr = promql::parse_for_evaluation(query)?;
         let steps = self.steps(range)?;
         let snapshot = self.store.snapshot(tenant);
         self.within_time(promql::range(&snapshot, &self.config, &expr, steps))

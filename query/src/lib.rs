@@ -9,7 +9,7 @@
 mod config;
 mod engine;
 mod error;
-mod promql;
+pub mod promql;
 mod session;
 mod table;
 

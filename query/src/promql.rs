@@ -6,19 +6,28 @@
 //! Source of semantics: Prometheus, "Querying: basics, operators, functions", release 3.
 
 mod aggregate;
+pub mod ast;
 mod binary;
 mod calendar;
+mod check;
+mod error;
 mod eval;
 mod function;
 mod histogram;
 mod label;
+mod length;
+mod lexer;
 mod matching;
 mod math;
 mod over_time;
+mod parser;
+mod pretty;
+mod print;
 mod rate;
 mod selector;
 mod series;
 mod set;
+mod signature;
 mod sort;
 
 use demarc_proto::{Labels, Matcher, Millis};
@@ -27,6 +36,12 @@ use promql_parser::parser::{Expr, VectorSelector};
 
 use crate::{QueryConfig, QueryError};
 use eval::{Eval, Outcome};
+
+pub use error::ParseError;
+pub use length::{format as format_duration, parse as parse_duration};
+pub use parser::{parse, parse_selector, parse_series};
+pub use pretty::pretty;
+pub use signature::{Signature, Variadic};
 
 pub(crate) use series::Steps;
 
@@ -52,19 +67,15 @@ pub enum Value {
     Matrix(Vec<(Labels, Vec<Sample>)>),
 }
 
-/// Reads a query and checks its types.
-pub(crate) fn parse(query: &str) -> Result<Expr, QueryError> {
+/// Reads a query for the evaluator, whose tree is still another one.
+pub(crate) fn parse_for_evaluation(query: &str) -> Result<Expr, QueryError> {
     promql_parser::parser::parse(query).map_err(QueryError::Parse)
 }
 
 /// The matchers of a series selector such as `up{job="a"}`; several sets where it says `or`.
 pub(crate) fn matchers(text: &str) -> Result<Vec<Vec<Matcher>>, QueryError> {
-    match parse(text)? {
-        Expr::VectorSelector(vector) => Ok(selector::matcher_sets(&vector)),
-        _ => Err(QueryError::Parse(format!(
-            "{text:?} is not a series selector"
-        ))),
-    }
+    let selector = parse_selector(text).map_err(|error| QueryError::Parse(error.to_string()))?;
+    Ok(vec![selector.matchers])
 }
 
 /// Evaluates at one time.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 /// Reads `text`; the message names what would be right.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    // `0s`, `0m` ... are no time at all, which the query language's own parser refuses.
-    if text.trim_end_matches(|c: char| c.is_ascii_lowercase()) == "0" {
+    if text == "0" {
         return Ok(Duration::ZERO);
     }
-    promql_parser::util::parse_duration(text)
-        .map_err(|_| format!("{text:?} is not a duration such as \"30s\", \"5m\" or \"1h30m\""))
+    demarc_query::promql::parse_duration(text)
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("{text:?} is not a duration such as \"30s\", \"5m\" or \"1h30m\""))
 }
 
 /// For `#[serde(deserialize_with)]`.

@@ -191,7 +191,7 @@ impl RuleText {
         if self.expr.trim().is_empty() {
             return Err("expr is missing".to_owned());
         }
-        promql_parser::parser::parse(&self.expr).map_err(|fault| format!("expr: {fault}"))?;
+        demarc_query::promql::parse(&self.expr).map_err(|fault| format!("expr: {fault}"))?;
         for name in self.labels.keys() {
             if name.is_empty() || name == METRIC_NAME {
                 return Err(format!(
