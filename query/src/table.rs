@@ -50,13 +50,14 @@ impl SnapshotTable {
         files
     }
 
-    fn scan_files(
+    async fn scan_files(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let files = self.files(filters);
+        let files = self.snapshot.intact(self.table, self.files(filters)).await;
+        let files = files.map_err(|error| DataFusionError::External(Box::new(error)))?;
         if files.is_empty() {
             return Ok(None);
         }
@@ -116,7 +117,7 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = self.scan_files(state, projection, filters)?;
+        let files = self.scan_files(state, projection, filters).await?;
         let head = self.scan_head(projection, filters)?;
         match (files, head) {
             (Some(files), Some(head)) => UnionExec::try_new(vec![files, head]),

@@ -18,6 +18,10 @@ pub struct StoreConfig {
     pub wal_queue_appends: usize,
     /// Commits of one table between two checkpoints of its Delta log.
     pub checkpoint_commits: u64,
+    /// Time between two rounds of maintenance, in seconds: damaged files are put aside, removed ones deleted.
+    pub maintenance_interval_seconds: u64,
+    /// How long a removed data file stays on disk for those who still read it, in seconds.
+    pub delete_grace_seconds: u64,
 }
 
 impl Default for StoreConfig {
@@ -29,6 +33,8 @@ impl Default for StoreConfig {
             wal_segment_bytes: 64 << 20,
             wal_queue_appends: 1024,
             checkpoint_commits: 50,
+            maintenance_interval_seconds: 60,
+            delete_grace_seconds: 3600,
         }
     }
 }
@@ -36,5 +42,9 @@ impl Default for StoreConfig {
 impl StoreConfig {
     pub(crate) fn flush_interval(&self) -> Duration {
         Duration::from_secs(self.flush_interval_seconds.max(1))
+    }
+
+    pub(crate) fn delete_grace(&self) -> Duration {
+        Duration::from_secs(self.delete_grace_seconds)
     }
 }

@@ -1,11 +1,13 @@
 //! Data files: one Parquet file per flush, table, tenant and day, sorted by the table's sort order.
 
+mod checksum;
 mod partition;
 mod properties;
 mod samples;
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -23,8 +25,10 @@ use crate::{
     day::Day,
     head::TableRows,
     rows::{SampleBatches, Samples},
-    wal::sync_dir,
+    wal::{create_dir, sync_dir},
 };
+
+use self::checksum::{Checksummed, Written};
 
 /// What the names of our data files begin with; others in the same directories are none of our business.
 pub(crate) const NAME_PREFIX: &str = "demarc-";
@@ -101,6 +105,18 @@ pub(crate) fn read(table: Table, path: &Path) -> Result<Vec<RecordBatch>, StoreE
     reader.map(complete).collect()
 }
 
+/// The checksum of a file as it is on disk.
+pub(crate) fn checksum_of(path: &Path) -> io::Result<u32> {
+    checksum::of_file(path)
+}
+
+/// Whether a file ends as a Parquet file should: all that can be said of one without a checksum.
+pub(crate) fn check_footer(path: &Path) -> Result<(), StoreError> {
+    let file = File::open(path).map_err(StoreError::io("open", path))?;
+    ParquetRecordBatchReaderBuilder::try_new(file)?;
+    Ok(())
+}
+
 /// Splits a list of batches so that no part takes more memory than [`MAX_FILE_BYTES`], unless it is a single batch.
 fn groups(batches: &[RecordBatch]) -> Vec<&[RecordBatch]> {
     let mut groups = Vec::new();
@@ -128,17 +144,14 @@ fn write_one(
 ) -> Result<DataFile, StoreError> {
     let date = day.date();
     let dir = partition_dir(place, &date);
-    fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+    create_dir(&dir)?;
     let path = dir.join(format!("{NAME_PREFIX}{}.parquet", uuid::Uuid::now_v7()));
     let written = write_parquet(place.table, &path, count, rows).inspect_err(|_| {
         // What cannot be deleted now goes at the next start.
         fs::remove_file(&path).ok();
     });
-    let (size_bytes, times) = written?;
-    // The file's entry, and those of directories that may be new.
-    for dir in dir.ancestors().take(3) {
-        sync_dir(dir)?;
-    }
+    let (Written { size_bytes, crc32 }, times) = written?;
+    sync_dir(&dir)?;
     Ok(DataFile {
         path,
         size_bytes,
@@ -146,29 +159,29 @@ fn write_one(
         date,
         min_time: times.map(|(min, _)| min),
         max_time: times.map(|(_, max)| max),
+        crc32: Some(crc32),
+        lease: Arc::default(),
     })
 }
 
-/// Returns the file's size and the least and the greatest of its times.
+/// Returns what is known of the file and the least and the greatest of its times.
 fn write_parquet(
     table: Table,
     path: &Path,
     count: usize,
     rows: impl Iterator<Item = RecordBatch>,
-) -> Result<(u64, Option<(i64, i64)>), StoreError> {
+) -> Result<(Written, Option<(i64, i64)>), StoreError> {
     let file = File::create_new(path).map_err(StoreError::io("create", path))?;
     let properties = properties::of(table, count);
-    let mut writer = ArrowWriter::try_new(file, table.schema(), Some(properties))?;
+    let mut writer =
+        ArrowWriter::try_new(Checksummed::new(file), table.schema(), Some(properties))?;
     let mut times: Option<(i64, i64)> = None;
     for batch in rows {
         writer.write(&batch)?;
         let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
         times = time_range(table, &batch).map(|(min, max)| (min.min(first), max.max(last)));
     }
-    let file = writer.into_inner()?;
-    file.sync_all().map_err(StoreError::io("sync", path))?;
-    let metadata = file.metadata().map_err(StoreError::io("stat", path))?;
-    Ok((metadata.len(), times))
+    Ok((writer.into_inner()?.sync(path)?, times))
 }
 
 fn time_range(table: Table, rows: &RecordBatch) -> Option<(i64, i64)> {

@@ -1,32 +1,43 @@
 //! The Delta log of one table.
 //!
-//! `deltalake` reads and writes the log; the store writes the Parquet files itself and keeps the list of files itself, so
-//! that a commit costs one small file and no reload. Each commit carries the application transaction `demarc-wal`, whose
-//! version is the sequence number up to which the write-ahead log is contained in the table: that is what makes recovery
-//! exact. One process writes to a table; where another one has committed all the same, the log is read anew.
+//! The store writes the entries itself, whole and synced, and keeps the list of files in memory, so that a commit costs two
+//! small writes and no reload; `deltalake` reads the log back and writes checkpoints. Commits of flushes carry the application
+//! transaction `demarc-wal`, whose version is the sequence number up to which the write-ahead log is contained in the table:
+//! that is what makes recovery exact. Beside the log lies a journal with the same content, from which a damaged log is made
+//! again. One process writes to a table; where another one has committed all the same, its entries are taken over.
 
 mod action;
+mod definition;
+mod entry;
+mod journal;
+mod recover;
+mod state;
 
 use std::{
-    fs::{self, File},
+    collections::BTreeSet,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use deltalake::{
     DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri,
-    kernel::{
-        Action, StructType, Transaction, engine::arrow_conversion::TryIntoKernel,
-        transaction::CommitData,
-    },
-    logstore::{CommitOrBytes, LogStoreRef},
-    operations::create::CreateBuilder,
-    protocol::{DeltaOperation, SaveMode, checkpoints},
+    kernel::{Action, Transaction},
+    logstore::LogStoreRef,
+    protocol::checkpoints,
 };
-use demarc_proto::{Clock, TenantId};
+use demarc_proto::{Clock, Millis, TenantId};
 use futures::TryStreamExt;
+use serde_json::json;
 
-use crate::{DataFile, StoreError, Table, data_file::Place, wal::sync_dir};
+use self::{
+    action::Effect,
+    state::{Change, State},
+};
+use crate::{
+    DataFile, StoreError, Table, data_file::Place, quarantine::Quarantine, wal::create_dir,
+};
 
 /// The partition columns of every table.
 const PARTITIONS: [&str; 2] = ["tenant", "date"];
@@ -40,47 +51,79 @@ pub(crate) struct TableLog {
     dir: PathBuf,
     log_store: LogStoreRef,
     clock: Arc<dyn Clock>,
-    version: u64,
-    seq: u64,
+    quarantine: Arc<Quarantine>,
+    state: State,
+    journal: JournalState,
     checkpoint_commits: u64,
+}
+
+/// Whether the journal can be appended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JournalState {
+    Current,
+    /// A write failed; the next one has to be of the whole state.
+    Stale,
 }
 
 /// Files by tenant, oldest first.
 pub(crate) type Files = Vec<(TenantId, DataFile)>;
 
+/// What a commit is to change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Edit<'a> {
+    /// Add rows from the write-ahead log up to the position `seq`.
+    Flush {
+        /// The files that hold them.
+        add: &'a Files,
+        /// The position.
+        seq: u64,
+    },
+    /// Take files out together with their rows.
+    Remove(&'a Files),
+}
+
+/// What a table's log is opened with.
+#[derive(Clone, Debug)]
+pub(crate) struct LogSettings {
+    /// Commits between two checkpoints.
+    pub(crate) checkpoint_commits: u64,
+    /// Tells the time of commits.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Where a damaged log goes.
+    pub(crate) quarantine: Arc<Quarantine>,
+}
+
 impl TableLog {
-    /// Opens the log below `dir`, or creates it; also returns the table's files.
+    /// Opens the log below `dir`, or creates it; a damaged one is put aside and made again.
     pub(crate) async fn open(
         table: Table,
         dir: PathBuf,
-        checkpoint_commits: u64,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Self, Files), StoreError> {
+        settings: LogSettings,
+    ) -> Result<Self, StoreError> {
         let text = dir.to_string_lossy();
         let builder = ensure_table_uri(text.as_ref()).and_then(DeltaTableBuilder::from_url);
         let log_store = builder
             .and_then(|builder| builder.build_storage())
             .map_err(StoreError::delta(table))?;
+        create_dir(&dir.join("_delta_log"))?;
         let mut log = Self {
             table,
             dir,
             log_store,
-            clock,
-            version: 0,
-            seq: 0,
-            checkpoint_commits: checkpoint_commits.max(1),
+            clock: settings.clock,
+            quarantine: settings.quarantine,
+            state: State::default(),
+            journal: JournalState::Stale,
+            checkpoint_commits: settings.checkpoint_commits.max(1),
         };
-        log.create_if_absent()
-            .await
-            .map_err(StoreError::delta(table))?;
+        log.reload().await?;
         log.add_missing_columns().await?;
-        let files = log.reload().await?;
-        Ok((log, files))
+        Ok(log)
     }
 
     /// The sequence number up to which the write-ahead log is contained in the table.
     pub(crate) fn seq(&self) -> u64 {
-        self.seq
+        self.state.seq
     }
 
     /// The table's directory.
@@ -88,43 +131,39 @@ impl TableLog {
         &self.dir
     }
 
-    /// Reads the newest version of the log; returns all files.
-    pub(crate) async fn reload(&mut self) -> Result<Files, StoreError> {
-        let table = self.table;
-        let loaded = self.load().await.map_err(StoreError::delta(table))?;
-        let state = loaded.snapshot().map_err(StoreError::delta(table))?;
-        let seq = state
-            .transaction_version(self.log_store.as_ref(), APP_ID)
-            .await
-            .map_err(StoreError::delta(table))?;
-        let views: Vec<_> = state
-            .snapshot()
-            .file_views(self.log_store.as_ref(), None)
-            .try_collect()
-            .await
-            .map_err(StoreError::delta(table))?;
-        self.version = state.version();
-        self.seq = seq.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
-        let files = views
-            .iter()
-            .map(|view| action::file_of(table, &self.dir, view));
-        let mut files: Files = files.collect::<Result<_, _>>()?;
+    /// The table's files.
+    pub(crate) fn files(&self) -> Files {
+        let mut files: Files = self.state.files.values().cloned().collect();
         // Names hold the time of writing.
         files.sort_by(|(_, a), (_, b)| a.path.file_name().cmp(&b.path.file_name()));
-        Ok(files)
+        files
     }
 
-    /// Commits `files` together with the position `seq`. An error leaves open whether it happened: [`TableLog::reload`]
-    /// and [`TableLog::seq`] tell.
-    pub(crate) async fn commit(&mut self, files: &Files, seq: u64) -> Result<(), StoreError> {
-        let version = self.version + 1;
-        let data = self.commit_data(files, seq)?;
-        self.write_entry(version, data)
-            .await
-            .map_err(StoreError::delta(self.table))?;
-        self.sync_entry(version)?;
-        self.version = version;
-        self.seq = seq;
+    /// Whether all of `files` are still part of the table.
+    pub(crate) fn has_all(&self, files: &Files) -> bool {
+        files.iter().all(|(_, file)| self.has(file))
+    }
+
+    fn has(&self, file: &DataFile) -> bool {
+        self.relative(file)
+            .is_ok_and(|path| self.state.files.contains_key(&path))
+    }
+
+    /// Whether the table is as `edit` leaves it.
+    pub(crate) fn shows(&self, edit: Edit<'_>) -> bool {
+        match edit {
+            Edit::Flush { seq, .. } => self.seq() >= seq,
+            Edit::Remove(files) => files.iter().all(|(_, file)| !self.has(file)),
+        }
+    }
+
+    /// Commits an edit. An error leaves open whether it happened: [`TableLog::reload`] and then [`TableLog::shows`] tell.
+    pub(crate) async fn commit(&mut self, edit: Edit<'_>) -> Result<(), StoreError> {
+        let version = self.state.version + 1;
+        let now = self.clock.now().to_millis();
+        let (lines, change) = self.prepare(edit, now)?;
+        entry::write(&self.log_dir(), version, &entry::seal(&lines))?;
+        self.note(version, change);
         if version.is_multiple_of(self.checkpoint_commits)
             && let Err(error) = self.checkpoint().await
         {
@@ -134,38 +173,121 @@ impl TableLog {
         Ok(())
     }
 
-    async fn create_if_absent(&self) -> Result<(), DeltaTableError> {
-        if self.log_store.is_delta_table_location().await? {
-            return Ok(());
+    /// Deletes files that were removed at least `grace` ago and are listed by no snapshot. Returns how many.
+    pub(crate) fn vacuum(&mut self, grace: Duration) -> Result<usize, StoreError> {
+        let now = self.clock.now().to_millis();
+        let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+        let is_due = |at: Millis| now.0.saturating_sub(at.0) >= grace_ms;
+        let removed = self.state.removed.iter();
+        let due: Vec<String> = removed
+            .filter(|(_, removed)| is_due(removed.at) && !removed.is_in_use())
+            .map(|(path, _)| path.clone())
+            .collect();
+        for relative in &due {
+            let path = self.dir.join(relative);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("delete", path)(error));
+                }
+                _ => drop(self.state.removed.remove(relative)),
+            }
+            remove_empty_dirs(&self.dir, &path);
         }
-        let columns: StructType = self.table.schema().as_ref().try_into_kernel()?;
-        CreateBuilder::new()
-            .with_log_store(self.log_store.clone())
-            .with_table_name(self.table.name())
-            .with_columns(action::partition_columns())
-            .with_columns(columns.fields().cloned())
-            .with_partition_columns(PARTITIONS)
-            .await?;
+        Ok(due.len())
+    }
+
+    /// Deletes data files that are no part of the table: those of a flush or a compaction that did not get as far as its
+    /// commit. Removed files that may still be read stay.
+    pub(crate) fn remove_orphans(&self) -> Result<(), StoreError> {
+        let known: BTreeSet<PathBuf> = self
+            .state
+            .files
+            .keys()
+            .chain(self.state.removed.keys())
+            .map(|path| self.dir.join(path))
+            .collect();
+        for path in self.data_files()? {
+            if !known.contains(&path) {
+                fs::remove_file(&path).map_err(StoreError::io("delete", &path))?;
+                tracing::info!(file = %path.display(), "data file without a commit deleted");
+            }
+        }
         Ok(())
     }
 
-    /// Tells the log of columns that the version which made the table did not have.
-    async fn add_missing_columns(&self) -> Result<(), StoreError> {
-        let table = self.load().await.map_err(StoreError::delta(self.table))?;
-        let state = table.snapshot().map_err(StoreError::delta(self.table))?;
-        let wanted: StructType = self.table.schema().as_ref().try_into_kernel()?;
-        let known = state.schema();
-        let missing: Vec<_> = wanted
-            .fields()
-            .filter(|field| known.field(field.name()).is_none())
-            .cloned()
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
+    fn prepare(&self, edit: Edit<'_>, now: Millis) -> Result<(Vec<String>, Change), StoreError> {
+        let none = Files::new();
+        let (operation, effect, add, remove, seq) = match edit {
+            Edit::Flush { add, seq } => ("WRITE", Effect::Rows, add, &none, Some(seq)),
+            Edit::Remove(remove) => ("DELETE", Effect::Rows, &none, remove, None),
+        };
+        let mut actions = Vec::new();
+        let mut change = Change {
+            seq: seq.unwrap_or(self.state.seq),
+            ..Change::default()
+        };
+        for (tenant, file) in remove {
+            actions.push(action::remove(self.place(tenant), file, effect, now)?);
+            change.remove.insert(self.relative(file)?, now);
         }
-        let added = table.add_columns().with_fields(missing).await;
-        let version = added.map_err(StoreError::delta(self.table))?.version();
-        self.sync_entry(version.unwrap_or_default())
+        for (tenant, file) in add {
+            actions.push(action::add(self.place(tenant), file, effect, now)?);
+            let entry = (tenant.clone(), file.clone());
+            change.add.insert(self.relative(file)?, entry);
+        }
+        actions.extend(seq.map(|seq| position(seq, now)));
+        Ok((lines(operation, &actions, now), change))
+    }
+
+    /// Takes note of a commit that is on disk.
+    fn note(&mut self, version: u64, change: Change) {
+        let is_appended = self.journal == JournalState::Current
+            && journal::append(&self.dir, version, &change)
+                .inspect_err(|error| self.warn_of_journal(error))
+                .is_ok();
+        self.state.apply(version, change);
+        if !is_appended {
+            self.rewrite_journal();
+        }
+    }
+
+    fn rewrite_journal(&mut self) {
+        self.journal = match journal::rewrite(&self.dir, &self.state) {
+            Ok(()) => JournalState::Current,
+            Err(error) => {
+                self.warn_of_journal(&error);
+                JournalState::Stale
+            }
+        };
+    }
+
+    fn warn_of_journal(&self, error: &StoreError) {
+        // The log itself has the commit; the journal is made again with the next one.
+        tracing::warn!(table = %self.table, %error, "journal of the delta log was not written");
+    }
+
+    /// Writes a checkpoint and, once that has proved right, forgets what the one before it does not need.
+    async fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let delta = StoreError::delta(self.table);
+        let table = self.load().await.map_err(StoreError::delta(self.table))?;
+        checkpoints::create_checkpoint(&table, None)
+            .await
+            .map_err(delta)?;
+        let version = self.state.version;
+        entry::sync_checkpoint(&self.log_dir(), version)?;
+        let is_right = self
+            .read_log()
+            .await?
+            .is_some_and(|state| state.agrees_with(&self.state));
+        if !is_right {
+            return Err(StoreError::Log {
+                table: self.table,
+                reason: format!("the checkpoint of version {version} does not hold the table"),
+            });
+        }
+        self.rewrite_journal();
+        let kept = version.saturating_sub(self.checkpoint_commits);
+        entry::forget_before(&self.log_dir(), kept)
     }
 
     async fn load(&self) -> Result<DeltaTable, DeltaTableError> {
@@ -174,72 +296,102 @@ impl TableLog {
         Ok(table)
     }
 
-    fn commit_data(&self, files: &Files, seq: u64) -> Result<CommitData, StoreError> {
-        let now = self.clock.now().to_millis();
-        let adds = files.iter().map(|(tenant, file)| {
-            let place = Place {
-                table: self.table,
-                dir: &self.dir,
-                tenant,
-            };
-            action::add(place, file, now)
-        });
-        let actions: Vec<Action> = adds.collect::<Result<_, _>>()?;
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(PARTITIONS.map(str::to_owned).to_vec()),
-            predicate: None,
-        };
-        let seq = i64::try_from(seq).expect("sequence numbers stay far below 2^63");
-        let position = Transaction::new_with_last_update(APP_ID, seq, Some(now.0));
-        Ok(CommitData::new(
-            actions,
-            operation,
-            Default::default(),
-            vec![position],
-        ))
+    /// What `deltalake` makes of the log; `None` when there is none.
+    async fn read_log(&self) -> Result<Option<State>, StoreError> {
+        let table = self.table;
+        let delta = || StoreError::delta(table);
+        if !self
+            .log_store
+            .is_delta_table_location()
+            .await
+            .map_err(delta())?
+        {
+            return Ok(None);
+        }
+        let loaded = self.load().await.map_err(delta())?;
+        let snapshot = loaded.snapshot().map_err(delta())?;
+        let seq = snapshot
+            .transaction_version(self.log_store.as_ref(), APP_ID)
+            .await
+            .map_err(delta())?;
+        let views: Vec<_> = snapshot
+            .snapshot()
+            .file_views(self.log_store.as_ref(), None)
+            .try_collect()
+            .await
+            .map_err(delta())?;
+        let files = views
+            .iter()
+            .map(|view| action::file_of(table, &self.dir, view));
+        Ok(Some(State {
+            version: snapshot.version(),
+            seq: seq.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0),
+            files: files.collect::<Result<_, _>>()?,
+            ..State::default()
+        }))
     }
 
-    async fn write_entry(&self, version: u64, data: CommitData) -> Result<(), DeltaTableError> {
-        let entry = CommitOrBytes::LogBytes(data.get_bytes()?);
-        self.log_store
-            .write_commit_entry(version, entry, uuid::Uuid::new_v4())
-            .await?;
-        Ok(())
+    fn place<'a>(&'a self, tenant: &'a TenantId) -> Place<'a> {
+        Place {
+            table: self.table,
+            dir: &self.dir,
+            tenant,
+        }
     }
 
-    /// Puts the commit on disk: after it the write-ahead log gives up its copy of the rows.
-    fn sync_entry(&self, version: u64) -> Result<(), StoreError> {
-        let dir = self.dir.join("_delta_log");
-        let path = dir.join(format!("{version:020}.json"));
-        File::open(&path)
-            .and_then(|file| file.sync_all())
-            .map_err(StoreError::io("sync", &path))?;
-        sync_dir(&dir)
+    fn relative(&self, file: &DataFile) -> Result<String, StoreError> {
+        action::relative(self.table, &self.dir, &file.path)
     }
 
-    async fn checkpoint(&self) -> Result<(), DeltaTableError> {
-        let table = self.load().await?;
-        checkpoints::create_checkpoint(&table, None).await
+    fn log_dir(&self) -> PathBuf {
+        self.dir.join("_delta_log")
     }
-}
 
-/// Deletes data files below `dir` that no commit names: those of a flush that did not get as far as its commit.
-pub(crate) fn remove_orphans(dir: &Path, files: &Files) -> Result<(), StoreError> {
-    let committed: std::collections::BTreeSet<&Path> =
-        files.iter().map(|(_, file)| file.path.as_path()).collect();
-    for tenant in subdirs(dir, "tenant=")? {
-        for date in subdirs(&tenant, "date=")? {
-            for entry in fs::read_dir(&date).map_err(StoreError::io("list", &date))? {
-                let path = entry.map_err(StoreError::io("list", &date))?.path();
-                if action::is_ours(&path) && !committed.contains(path.as_path()) {
-                    fs::remove_file(&path).map_err(StoreError::io("delete", &path))?;
-                    tracing::info!(file = %path.display(), "data file without a commit deleted");
+    /// All files below the table's directory that the store has written.
+    fn data_files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut found = Vec::new();
+        for tenant in subdirs(&self.dir, "tenant=")? {
+            for date in subdirs(&tenant, "date=")? {
+                for entry in fs::read_dir(&date).map_err(StoreError::io("list", &date))? {
+                    let path = entry.map_err(StoreError::io("list", &date))?.path();
+                    if action::is_ours(&path) {
+                        found.push(path);
+                    }
                 }
             }
         }
+        Ok(found)
     }
-    Ok(())
+}
+
+/// The lines of an entry.
+fn lines(operation: &str, actions: &[Action], now: Millis) -> Vec<String> {
+    let (field, open) = entry::open_seal();
+    let info = json!({"commitInfo": {
+        "timestamp": now.0,
+        "operation": operation,
+        "operationParameters": {},
+        "engineInfo": concat!("demarc/", env!("CARGO_PKG_VERSION")),
+        field: open,
+    }});
+    let actions = actions
+        .iter()
+        .map(|action| serde_json::to_string(action).expect("an action is JSON"));
+    std::iter::once(info.to_string()).chain(actions).collect()
+}
+
+fn position(seq: u64, now: Millis) -> Action {
+    let seq = i64::try_from(seq).expect("sequence numbers stay far below 2^63");
+    Action::Txn(Transaction::new_with_last_update(APP_ID, seq, Some(now.0)))
+}
+
+/// Removes the directories of a day and a tenant once they hold nothing.
+fn remove_empty_dirs(table: &Path, file: &Path) {
+    for dir in file.ancestors().skip(1).take(2) {
+        if dir == table || fs::remove_dir(dir).is_err() {
+            return;
+        }
+    }
 }
 
 fn subdirs(dir: &Path, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {

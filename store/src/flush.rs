@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     StoreError, Table,
     data_file::{self, Place},
-    delta::{Files, TableLog},
+    delta::{Edit, Files, TableLog},
     head::{Head, TenantRows},
     metric,
     wal::{Command, Segments},
@@ -83,9 +83,41 @@ impl Flusher {
             .doubtful
             .entry(table)
             .insert_entry(Doubtful { seq, files });
-        log.commit(&doubtful.get().files, seq).await?;
+        let edit = Edit::Flush {
+            add: &doubtful.get().files,
+            seq,
+        };
+        log.commit(edit).await?;
         self.head.publish(table, doubtful.remove().files);
         Ok(())
+    }
+
+    /// The log of a table.
+    pub(crate) fn log(&self, table: Table) -> &TableLog {
+        self.logs.get(&table).expect("every table has a log")
+    }
+
+    /// The log of a table.
+    pub(crate) fn log_mut(&mut self, table: Table) -> &mut TableLog {
+        self.logs.get_mut(&table).expect("every table has a log")
+    }
+
+    /// Commits an edit and shows readers the files that there are after it.
+    pub(crate) async fn edit(&mut self, table: Table, edit: Edit<'_>) -> Result<(), StoreError> {
+        // First: the head must not list files whose rows it also holds as frozen ones.
+        self.resolve_doubts().await?;
+        let log = self.log_mut(table);
+        let committed = log.commit(edit).await;
+        let is_done = match &committed {
+            Ok(()) => true,
+            Err(_) => {
+                log.reload().await?;
+                log.shows(edit)
+            }
+        };
+        let files = log.files();
+        self.head.set_files(table, files);
+        if is_done { Ok(()) } else { committed }
     }
 
     async fn resolve_doubts(&mut self) -> Result<(), StoreError> {

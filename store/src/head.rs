@@ -18,6 +18,7 @@ use self::runs::Runs;
 use crate::{
     DataFile, Snapshot, StoreConfig, StoreError, Table,
     index::SeriesIndex,
+    integrity::Integrity,
     rows::{NewSeries, Samples, intern_series, samples_of_batch},
 };
 
@@ -60,6 +61,7 @@ pub(crate) struct Frozen {
 pub(crate) struct Head {
     full_rows: usize,
     full_bytes: usize,
+    integrity: Arc<Integrity>,
     inner: RwLock<Inner>,
 }
 
@@ -139,10 +141,11 @@ fn append<T: Clone>(to: &mut Arc<Vec<T>>, from: &mut Arc<Vec<T>>) {
 
 impl Head {
     /// An empty head.
-    pub(crate) fn new(config: &StoreConfig) -> Self {
+    pub(crate) fn new(config: &StoreConfig, integrity: Arc<Integrity>) -> Self {
         Self {
             full_rows: config.flush_rows,
             full_bytes: config.flush_bytes,
+            integrity,
             inner: RwLock::default(),
         }
     }
@@ -200,6 +203,15 @@ impl Head {
     /// Adds committed files of a table.
     pub(crate) fn add_files(&self, table: Table, files: Vec<(TenantId, DataFile)>) {
         let mut inner = self.inner.write();
+        inner.add_files(table, files);
+    }
+
+    /// Replaces the list of a table's files, for all tenants at one moment.
+    pub(crate) fn set_files(&self, table: Table, files: Vec<(TenantId, DataFile)>) {
+        let mut inner = self.inner.write();
+        for tenant in inner.tenants.values_mut() {
+            tenant.tables[table.index()].files = Arc::default();
+        }
         inner.add_files(table, files);
     }
 
@@ -303,6 +315,7 @@ impl Head {
                 Arc::default(),
             ),
         }
+        .checked_by(self.integrity.clone())
     }
 
     fn scattered(&self) -> Vec<(TenantId, Table, Arc<Vec<RecordBatch>>)> {

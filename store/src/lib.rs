@@ -24,7 +24,10 @@ mod error;
 mod flush;
 mod head;
 mod index;
+mod integrity;
+mod maintenance;
 mod metric;
+mod quarantine;
 mod rows;
 mod schema;
 mod snapshot;
@@ -34,6 +37,7 @@ mod wal;
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use index::{SeriesEntry, SeriesIndex};
+pub use quarantine::{Damage, DamageKind};
 pub use rows::{
     Buckets, CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow,
     MetricKind, MetricRows, RelationRow, Rows, Sample, Samples, SeriesRef, SpanEvent, SpanKind,

@@ -24,9 +24,25 @@ pub(crate) static WAL_DAMAGED_RECORDS: LazyLock<Counter<u64>> = LazyLock::new(||
     )
 });
 
+/// Files of the store that were found damaged or missing, by kind and table.
+pub(crate) static QUARANTINED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "store_quarantined_files",
+        "Files found damaged or missing and put aside",
+    )
+});
+
 /// Flushes that failed and will be tried again.
 pub(crate) static FLUSH_ERRORS: LazyLock<Counter<u64>> =
     LazyLock::new(|| counter("store_flush_errors", "Flushes that failed"));
+
+/// Rounds of maintenance that failed and will be tried again.
+pub(crate) static MAINTENANCE_ERRORS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "store_maintenance_errors",
+        "Rounds of maintenance that failed",
+    )
+});
 
 /// How long a flush takes.
 pub(crate) static FLUSH_SECONDS: LazyLock<Histogram<f64>> = LazyLock::new(|| {

@@ -15,6 +15,7 @@ use crate::{
     day::Day,
     head::{SampleHead, TableHead, runs},
     index::{Selection, SeriesIndex},
+    integrity::Integrity,
     rows::{SampleBatches, Samples},
 };
 
@@ -33,6 +34,10 @@ pub struct DataFile {
     pub min_time: Option<i64>,
     /// Largest value of the table's time column, where the log knows it.
     pub max_time: Option<i64>,
+    /// Checksum of the whole file; `None` when another program wrote it.
+    pub(crate) crc32: Option<u32>,
+    /// Shared by all copies of this entry: while a snapshot holds one, the file is not deleted.
+    pub(crate) lease: Arc<()>,
 }
 
 /// Which samples of the head are wanted.
@@ -73,6 +78,7 @@ pub struct Snapshot {
     index: Arc<SeriesIndex>,
     /// How many series there were.
     visible: u32,
+    integrity: Arc<Integrity>,
 }
 
 impl Snapshot {
@@ -88,12 +94,31 @@ impl Snapshot {
             samples,
             visible: index.len(),
             index,
+            integrity: Arc::default(),
         }
+    }
+
+    /// The same, with what is known of its files.
+    pub(crate) fn checked_by(self, integrity: Arc<Integrity>) -> Self {
+        Self { integrity, ..self }
     }
 
     /// Whose rows these are.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
+    }
+
+    /// Those of `files`, of `table`, that are as they were written: to be called before files are read. A damaged file is left
+    /// out, and the store puts it aside, counts it and names it ([`crate::Store::damage`]). Reads a file through when it is
+    /// asked for the first time or when it has changed since.
+    pub async fn intact(
+        &self,
+        table: Table,
+        files: Vec<DataFile>,
+    ) -> Result<Vec<DataFile>, StoreError> {
+        let (integrity, tenant) = (self.integrity.clone(), self.tenant.clone());
+        let checked = tokio::task::spawn_blocking(move || integrity.intact(table, &tenant, files));
+        checked.await.map_err(StoreError::task)
     }
 
     /// The committed files of `table`, oldest first.
@@ -148,7 +173,7 @@ impl Snapshot {
     /// All rows of `table`, files before head: for small tables.
     #[tracing::instrument(skip_all, err, fields(tenant = %self.tenant, %table))]
     pub async fn read(&self, table: Table) -> Result<Vec<RecordBatch>, StoreError> {
-        let files = self.tables[table.index()].files.clone();
+        let files = self.intact(table, self.files(table)).await?;
         let mut batches = Vec::new();
         if !files.is_empty() {
             let read = tokio::task::spawn_blocking(move || read_files(table, &files)).await;

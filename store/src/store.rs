@@ -12,10 +12,13 @@ use tokio::{
 };
 
 use crate::{
-    Rows, Samples, SeriesIndex, Snapshot, StoreConfig, StoreError,
+    Damage, Rows, Samples, SeriesIndex, Snapshot, StoreConfig, StoreError,
     flush::Flusher,
     head::Head,
+    integrity::Integrity,
+    maintenance::{self, Maintenance},
     metric,
+    quarantine::Quarantine,
     rows::encode,
     wal::{Append, Command, Content, Payload},
 };
@@ -33,7 +36,9 @@ pub struct Store {
     writer: Mutex<Option<JoinHandle<()>>>,
     flusher: Arc<AsyncMutex<Flusher>>,
     full: Arc<Notify>,
-    flush_task: Mutex<Option<AbortHandle>>,
+    maintenance: Arc<AsyncMutex<Maintenance>>,
+    quarantine: Arc<Quarantine>,
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl Store {
@@ -46,8 +51,10 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StoreError> {
         let store = Arc::new(open::open(dir, config, clock).await?);
-        let task = tokio::spawn(flush_regularly(Arc::downgrade(&store), store.full.clone()));
-        *store.flush_task.lock() = Some(task.abort_handle());
+        let flushing = tokio::spawn(flush_regularly(Arc::downgrade(&store), store.full.clone()));
+        let integrity = store.maintenance.lock().await.integrity.clone();
+        let maintaining = tokio::spawn(maintain_regularly(Arc::downgrade(&store), integrity));
+        *store.tasks.lock() = vec![flushing.abort_handle(), maintaining.abort_handle()];
         Ok(store)
     }
 
@@ -119,6 +126,20 @@ impl Store {
         self.flush_by(&commands).await
     }
 
+    /// One round of what is done from time to time anyway: damaged files are put aside, removed ones deleted.
+    #[tracing::instrument(skip_all, err)]
+    pub async fn maintain(&self) -> Result<(), StoreError> {
+        let maintenance = self.maintenance.clone().lock_owned().await;
+        // In a task of its own, for the same reason as a flush.
+        let task = tokio::spawn(async move { maintenance.run().await });
+        task.await.map_err(StoreError::task).flatten()
+    }
+
+    /// What was found damaged or missing since the directory was made, oldest first.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.quarantine.found()
+    }
+
     /// Refuses new appends, finishes those under way, flushes and stops the tasks. Closing again does nothing. Rows that
     /// could not be flushed are in the write-ahead log and come back at the next start.
     #[tracing::instrument(skip_all, err)]
@@ -128,7 +149,9 @@ impl Store {
         };
         // Waits for a flush under way, so that aborting its task interrupts nothing.
         let flushed = self.flush_by(&commands).await;
-        if let Some(task) = self.flush_task.lock().take() {
+        // The same of a round of maintenance.
+        let _maintenance = self.maintenance.lock().await;
+        for task in self.tasks.lock().drain(..) {
             task.abort();
         }
         drop(commands);
@@ -159,7 +182,7 @@ impl Store {
 impl Drop for Store {
     /// Ends the tasks of a store that was not closed, before the directory is given free.
     fn drop(&mut self) {
-        if let Some(task) = self.flush_task.get_mut().take() {
+        for task in self.tasks.get_mut().drain(..) {
             task.abort();
         }
         // Told explicitly: a flush whose caller gave up may still hold a sender. The queue has room, for appends hold a
@@ -201,6 +224,29 @@ async fn flush_regularly(store: std::sync::Weak<Store>, full: Arc<Notify>) {
                 let pause = failed_pause.map_or(FIRST_RETRY, |pause| pause * 2);
                 failed_pause = Some(pause.min(interval));
             }
+        }
+    }
+}
+
+/// Maintains the store when a damaged file is reported or the interval is over, until the store is gone.
+async fn maintain_regularly(store: std::sync::Weak<Store>, integrity: Arc<Integrity>) {
+    let Some(interval) = store
+        .upgrade()
+        .map(|store| maintenance::interval(&store.config))
+    else {
+        return;
+    };
+    loop {
+        // Either way it is time to look.
+        tokio::time::timeout(interval, integrity.reported.notified())
+            .await
+            .ok();
+        let Some(store) = store.upgrade() else { return };
+        if store.maintain().await.is_err() {
+            metric::MAINTENANCE_ERRORS.add(1, &[]);
+            // A disk that is full or failing is not to be asked all the time.
+            drop(store);
+            tokio::time::sleep(FIRST_RETRY).await;
         }
     }
 }

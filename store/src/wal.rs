@@ -27,6 +27,7 @@ mod segment;
 mod writer;
 
 pub(crate) use body::{Body, Payload};
+pub(crate) use codec::{Item, push_record, scan, segment_header};
 pub(crate) use recovery::{Recovered, recover};
-pub(crate) use segment::{Segments, sync_dir};
+pub(crate) use segment::{Segments, create_dir, sync_dir};
 pub(crate) use writer::{Append, Command, Content, Writer};

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -18,10 +18,13 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
 use super::Store;
 use crate::{
-    StoreConfig, StoreError, Table, data_file,
-    delta::{Files, TableLog, remove_orphans},
+    DataFile, StoreConfig, StoreError, Table, data_file,
+    delta::{LogSettings, TableLog},
     flush::Flusher,
     head::{Head, Insert},
+    integrity::{Integrity, Suspect},
+    maintenance::Maintenance,
+    quarantine::Quarantine,
     wal::{self, Body, Recovered, Writer},
 };
 
@@ -32,12 +35,74 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
 ) -> Result<Store, StoreError> {
     let (dir, lock) = lock_dir(dir)?;
-    let head = Arc::new(Head::new(&config));
-    let logs = open_logs(&dir, &config, &clock, &head).await?;
-    let positions = logs
-        .iter()
-        .map(|(table, log)| (*table, log.seq()))
-        .collect();
+    let integrity = Arc::new(Integrity::default());
+    let head = Arc::new(Head::new(&config, integrity.clone()));
+    let quarantine = Arc::new(Quarantine::open(&dir, clock.clone())?);
+    let settings = LogSettings {
+        checkpoint_commits: config.checkpoint_commits,
+        clock,
+        quarantine: quarantine.clone(),
+    };
+    let logs = open_logs(&dir, &settings, &head, &integrity).await?;
+    let (log_end, recovered) = recover(&dir, &logs, &head).await?;
+    let (commands, receiver) = mpsc::channel(config.wal_queue_appends.max(1));
+    let full = Arc::new(Notify::new());
+    let writer = Writer {
+        dir: log_end.dir.clone(),
+        segment_bytes: config.wal_segment_bytes,
+        segments: recovered.segments.clone(),
+        segment: None,
+        next_segment: recovered.next_segment,
+        next_seq: log_end.next_seq,
+        head: head.clone(),
+        full: full.clone(),
+    };
+    let thread = thread::Builder::new()
+        .name("demarc-wal".to_owned())
+        .spawn(move || writer.run(receiver))
+        .map_err(StoreError::io("start the writer of", log_end.dir))?;
+    let flusher = Arc::new(AsyncMutex::new(Flusher {
+        head: head.clone(),
+        segments: recovered.segments,
+        logs,
+        doubtful: BTreeMap::new(),
+        _lock: lock,
+    }));
+    let maintenance = Maintenance {
+        config: config.clone(),
+        flusher: flusher.clone(),
+        integrity,
+        quarantine: quarantine.clone(),
+    };
+    // Before anybody reads.
+    maintenance.put_suspects_aside().await?;
+    Ok(Store {
+        config,
+        head,
+        commands: Mutex::new(Some(commands)),
+        writer: Mutex::new(Some(thread)),
+        flusher,
+        maintenance: Arc::new(AsyncMutex::new(maintenance)),
+        full,
+        quarantine,
+        tasks: Mutex::default(),
+    })
+}
+
+/// Where the write-ahead log goes on.
+struct LogEnd {
+    dir: PathBuf,
+    next_seq: u64,
+}
+
+/// Replays the write-ahead log.
+async fn recover(
+    dir: &Path,
+    logs: &BTreeMap<Table, TableLog>,
+    head: &Arc<Head>,
+) -> Result<(LogEnd, Recovered), StoreError> {
+    let positions = logs.iter().map(|(table, log)| (*table, log.seq()));
+    let positions = positions.collect();
     let wal_dir = create_dir(&dir.join("wal"))?;
     let recovered = {
         let (head, wal_dir) = (head.clone(), wal_dir.clone());
@@ -45,38 +110,11 @@ pub(super) async fn open(
         replayed.await.map_err(StoreError::task)??
     };
     let last_position = logs.values().map(TableLog::seq).max().unwrap_or(0);
-    let (commands, receiver) = mpsc::channel(config.wal_queue_appends.max(1));
-    let full = Arc::new(Notify::new());
-    let writer = Writer {
-        dir: wal_dir.clone(),
-        segment_bytes: config.wal_segment_bytes,
-        segments: recovered.segments.clone(),
-        segment: None,
-        next_segment: recovered.next_segment,
+    let end = LogEnd {
+        dir: wal_dir,
         next_seq: recovered.last_seq.max(last_position) + 1,
-        head: head.clone(),
-        full: full.clone(),
     };
-    let thread = thread::Builder::new()
-        .name("demarc-wal".to_owned())
-        .spawn(move || writer.run(receiver))
-        .map_err(StoreError::io("start the writer of", wal_dir))?;
-    let flusher = Flusher {
-        head: head.clone(),
-        segments: recovered.segments,
-        logs,
-        doubtful: BTreeMap::new(),
-        _lock: lock,
-    };
-    Ok(Store {
-        config,
-        head,
-        commands: Mutex::new(Some(commands)),
-        writer: Mutex::new(Some(thread)),
-        flusher: Arc::new(AsyncMutex::new(flusher)),
-        full,
-        flush_task: Mutex::new(None),
-    })
+    Ok((end, recovered))
 }
 
 /// Creates the directory and keeps other processes out of it; also returns its absolute path.
@@ -92,51 +130,77 @@ fn lock_dir(dir: &Path) -> Result<(PathBuf, File), StoreError> {
 }
 
 fn create_dir(dir: &Path) -> Result<PathBuf, StoreError> {
-    fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
-    dir.canonicalize().map_err(StoreError::io("resolve", dir))
+    // Absolute, so that every directory that is made has one above it to be synced.
+    let dir = std::path::absolute(dir).map_err(StoreError::io("resolve", dir))?;
+    wal::create_dir(&dir)?;
+    dir.canonicalize().map_err(StoreError::io("resolve", &dir))
 }
 
 async fn open_logs(
     dir: &Path,
-    config: &StoreConfig,
-    clock: &Arc<dyn Clock>,
+    settings: &LogSettings,
     head: &Arc<Head>,
+    integrity: &Arc<Integrity>,
 ) -> Result<BTreeMap<Table, TableLog>, StoreError> {
     let open = |table: Table| {
         let dir = create_dir(&dir.join("tables").join(table.name()));
-        let clock = clock.clone();
         async move {
-            let opened = TableLog::open(table, dir?, config.checkpoint_commits, clock).await?;
+            let opened = TableLog::open(table, dir?, settings.clone()).await?;
             Ok::<_, StoreError>((table, opened))
         }
     };
     let mut logs = BTreeMap::new();
-    for (table, (log, files)) in try_join_all(Table::ALL.map(open)).await? {
-        let head = head.clone();
-        let dir = log.dir().to_owned();
-        let adopted = tokio::task::spawn_blocking(move || adopt(table, &dir, files, &head)).await;
-        adopted.map_err(StoreError::task)??;
-        logs.insert(table, log);
+    for (table, log) in try_join_all(Table::ALL.map(open)).await? {
+        let (head, integrity) = (head.clone(), integrity.clone());
+        let adopt = move || adopt(table, log, &head, &integrity);
+        let adopted = tokio::task::spawn_blocking(adopt).await;
+        logs.insert(table, adopted.map_err(StoreError::task)??);
     }
     Ok(logs)
 }
 
-/// Lists the committed files, indexes the series in them, deletes the others.
-fn adopt(table: Table, dir: &Path, files: Files, head: &Head) -> Result<(), StoreError> {
-    remove_orphans(dir, &files)?;
-    if table == Table::Series {
-        for (tenant, file) in &files {
-            let batches = data_file::read(table, &file.path)?;
-            let batches = batches.into_iter().map(|batch| (table, batch)).collect();
-            let read = head.prepare(tenant.clone(), batches)?;
-            head.insert(vec![Insert {
-                batches: Vec::new(),
-                ..read
-            }]);
+/// Lists the committed files, indexes the series in them, deletes the others. Reports those that are damaged.
+fn adopt(
+    table: Table,
+    log: TableLog,
+    head: &Head,
+    integrity: &Integrity,
+) -> Result<TableLog, StoreError> {
+    log.remove_orphans()?;
+    let files = log.files();
+    for (tenant, file) in &files {
+        let file = vec![file.clone()];
+        if table == Table::Series {
+            for file in integrity.intact(table, tenant, file) {
+                index_series(tenant, &file, head, integrity);
+            }
+        } else {
+            integrity.present(table, tenant, file);
         }
     }
     head.add_files(table, files);
-    Ok(())
+    Ok(log)
+}
+
+/// Indexes the series in a file.
+fn index_series(tenant: &TenantId, file: &DataFile, head: &Head, integrity: &Integrity) {
+    let table = Table::Series;
+    let read = data_file::read(table, &file.path).and_then(|batches| {
+        let batches = batches.into_iter().map(|batch| (table, batch)).collect();
+        head.prepare(tenant.clone(), batches)
+    });
+    match read {
+        Ok(read) => head.insert(vec![Insert {
+            batches: Vec::new(),
+            ..read
+        }]),
+        Err(error) => integrity.report(Suspect {
+            table,
+            tenant: tenant.clone(),
+            file: file.clone(),
+            reason: error.to_string(),
+        }),
+    }
 }
 
 /// Brings back the rows that are in the log but not in the tables.

@@ -11,7 +11,7 @@ const SEGMENT_MAGIC: &[u8; 8] = b"DMRCWAL1";
 const RECORD_MAGIC: &[u8; 4] = b"DREC";
 
 /// The header of a segment whose first record has (or would have) the number `first_seq`.
-pub(super) fn segment_header(first_seq: u64) -> [u8; SEGMENT_HEADER_LEN] {
+pub(crate) fn segment_header(first_seq: u64) -> [u8; SEGMENT_HEADER_LEN] {
     let mut header = [0; SEGMENT_HEADER_LEN];
     header[..8].copy_from_slice(SEGMENT_MAGIC);
     header[8..16].copy_from_slice(&first_seq.to_le_bytes());
@@ -29,7 +29,7 @@ pub(super) fn parse_segment_header(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Appends one record to `out`. `body_len` is the length of `body`, which its maker has checked to fit.
-pub(super) fn push_record(out: &mut Vec<u8>, seq: u64, body: &[u8], body_len: u32) {
+pub(crate) fn push_record(out: &mut Vec<u8>, seq: u64, body: &[u8], body_len: u32) {
     out.extend_from_slice(RECORD_MAGIC);
     out.extend_from_slice(&body_len.to_le_bytes());
     out.extend_from_slice(&record_crc(body_len, seq, body).to_le_bytes());
@@ -39,7 +39,7 @@ pub(super) fn push_record(out: &mut Vec<u8>, seq: u64, body: &[u8], body_len: u3
 
 /// What stands in a stretch of a segment.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(crate) enum Item {
     /// A whole record.
     Record {
         /// Its number.
@@ -56,7 +56,7 @@ pub(super) enum Item {
 }
 
 /// Everything in a segment after its header, in order and without gaps.
-pub(super) fn scan(segment: &[u8]) -> Vec<Item> {
+pub(crate) fn scan(segment: &[u8]) -> Vec<Item> {
     let mut items = Vec::new();
     let mut at = SEGMENT_HEADER_LEN;
     while at < segment.len() {

@@ -162,3 +162,20 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
         .and_then(|dir| dir.sync_all())
         .map_err(StoreError::io("sync", dir))
 }
+
+/// Creates `dir` and what is missing above it, on disk when this returns.
+pub(crate) fn create_dir(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        create_dir(parent)?;
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StoreError::io("create", dir)(error));
+            }
+            _ => sync_dir(parent)?,
+        }
+    }
+    Ok(())
+}

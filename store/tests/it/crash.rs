@@ -6,12 +6,13 @@ use std::{
     collections::{BTreeMap, BTreeSet, hash_map::RandomState},
     env,
     hash::{BuildHasher, Hasher},
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     thread,
     time::Duration,
@@ -43,7 +44,7 @@ fn numbered(number: u64) -> Rows {
     }
 }
 
-fn config() -> StoreConfig {
+pub(crate) fn config() -> StoreConfig {
     StoreConfig {
         flush_rows: 100,
         wal_segment_bytes: 1 << 16,
@@ -73,50 +74,123 @@ async fn append_forever(store: Arc<Store>, next: Arc<AtomicU64>) {
     }
 }
 
-fn spawn_writer(dir: &Path, first: u64) -> Child {
-    Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "crash::writer",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env(DIR, dir)
-        .env(FIRST, first.to_string())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// A process that appends until it is killed.
+pub(crate) struct Writing {
+    child: Child,
+    acked: mpsc::Receiver<u64>,
+    seen: BTreeSet<u64>,
+}
+
+impl Writing {
+    /// Starts it; its numbers are those of `round`.
+    pub(crate) fn start(dir: &Path, round: u64) -> Self {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "crash::writer",
+                "--nocapture",
+                "--test-threads=1",
+            ])
+            .env(DIR, dir)
+            .env(FIRST, (round * 1_000_000).to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = child.stdout.take().unwrap();
+        let (sender, acked) = mpsc::channel();
+        thread::spawn(move || read_acked(output, &sender));
+        Self {
+            child,
+            acked,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// Returns at a random moment: mostly after some hundred acknowledgements, sometimes while it starts and recovers.
+    pub(crate) fn wait_for_some(&mut self, round: u64) {
+        if round % 6 == 5 {
+            thread::sleep(Duration::from_millis(random(400)));
+            return;
+        }
+        let lines = 1 + random(400);
+        for _ in 0..lines {
+            self.seen.extend(self.acked.recv().ok());
+        }
+        thread::sleep(Duration::from_micros(random(20_000)));
+    }
+
+    /// The numbers that it has acknowledged until now.
+    pub(crate) fn acked_until_now(&mut self) -> BTreeSet<u64> {
+        self.seen.extend(self.acked.try_iter());
+        self.seen.clone()
+    }
+
+    /// Kills it; returns all numbers that it acknowledged.
+    pub(crate) fn kill(mut self) -> BTreeSet<u64> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.seen.extend(self.acked.iter());
+        self.seen
+    }
+}
+
+/// Sends on what a writer says, until it says no more.
+fn read_acked(output: ChildStdout, sender: &mpsc::Sender<u64>) {
+    let mut output = BufReader::new(output);
+    let mut line = String::new();
+    // A last line without its end may have lost digits.
+    while output.read_line(&mut line).is_ok() && line.ends_with('\n') {
+        if let Some(number) = line.trim_end().strip_prefix("acked ") {
+            sender.send(number.parse().unwrap()).ok();
+        }
+        line.clear();
+    }
 }
 
 fn random(below: u64) -> u64 {
     RandomState::new().build_hasher().finish() % below
 }
 
-/// Runs a writer, kills it at a random moment, and returns the numbers that it acknowledged.
-fn run_and_kill(dir: &Path, first: u64, round: u64) -> BTreeSet<u64> {
-    let mut child = spawn_writer(dir, first);
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut text = String::new();
-    if round % 6 == 5 {
-        // While it starts and recovers.
-        thread::sleep(Duration::from_millis(random(400)));
-    } else {
-        let lines = 1 + random(400);
-        for _ in 0..lines {
-            output.read_line(&mut text).unwrap();
-        }
-        thread::sleep(Duration::from_micros(random(20_000)));
+/// What was acknowledged.
+#[derive(Default)]
+pub(crate) struct Ledger(BTreeSet<u64>);
+
+impl Ledger {
+    /// Takes note of acknowledged numbers.
+    pub(crate) fn add(&mut self, acked: BTreeSet<u64>) {
+        self.0.extend(acked);
     }
-    child.kill().unwrap();
-    output.read_to_string(&mut text).unwrap();
-    child.wait().unwrap();
-    // A last line without its end may have lost digits.
-    let whole_lines = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let acked = whole_lines
-        .lines()
-        .filter_map(|line| line.strip_prefix("acked "));
-    acked.map(|number| number.parse().unwrap()).collect()
+
+    /// How many numbers were acknowledged.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Nothing is lost and nothing is there twice, and an append is there in all its tables or in none.
+    pub(crate) async fn check(&self, store: &Store, round: u64) {
+        let mut all = Vec::new();
+        for table in TABLES {
+            let counts = numbers(store, table).await;
+            let twice: Vec<_> = counts.iter().filter(|(_, count)| **count != 1).collect();
+            assert!(twice.is_empty(), "round {round}, {table}: {twice:?}");
+            let lost: Vec<_> = self
+                .0
+                .iter()
+                .filter(|number| !counts.contains_key(number))
+                .collect();
+            assert!(
+                lost.is_empty(),
+                "round {round}, {table}: {} lost: {lost:?}",
+                lost.len()
+            );
+            all.push(counts.into_keys().collect::<Vec<u64>>());
+        }
+        assert!(
+            all.windows(2).all(|pair| pair[0] == pair[1]),
+            "round {round}"
+        );
+    }
 }
 
 /// How often each number stands in a table.
@@ -162,40 +236,21 @@ async fn numbers(store: &Store, table: Table) -> BTreeMap<u64, usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_loses_no_acknowledged_row_and_doubles_none() {
     let dir = tempfile::tempdir().unwrap();
-    let mut acked = BTreeSet::new();
+    let mut ledger = Ledger::default();
     for round in 0..ROUNDS {
-        let first = round * 1_000_000;
-        acked.extend(run_and_kill(dir.path(), first, round));
+        let mut writing = Writing::start(dir.path(), round);
+        writing.wait_for_some(round);
+        ledger.add(writing.kill());
         let store = open_with(dir.path(), config()).await;
-        let mut all = Vec::new();
-        for table in TABLES {
-            let counts = numbers(&store, table).await;
-            let twice: Vec<_> = counts.iter().filter(|(_, count)| **count != 1).collect();
-            assert!(twice.is_empty(), "round {round}, {table}: {twice:?}");
-            let lost: Vec<_> = acked
-                .iter()
-                .filter(|number| !counts.contains_key(number))
-                .collect();
-            assert!(
-                lost.is_empty(),
-                "round {round}, {table}: {} lost: {lost:?}",
-                lost.len()
-            );
-            all.push(counts.into_keys().collect::<Vec<u64>>());
-        }
-        // An append is there in all its tables or in none.
-        assert!(
-            all.windows(2).all(|pair| pair[0] == pair[1]),
-            "round {round}"
-        );
+        ledger.check(&store, round).await;
         // The next round starts from a clean end, or from the log alone.
         if round % 3 == 2 {
             store.close().await.unwrap();
         }
     }
     assert!(
-        acked.len() > 1000,
+        ledger.len() > 1000,
         "only {} rows were acknowledged in all rounds",
-        acked.len()
+        ledger.len()
     );
 }

@@ -21,21 +21,31 @@ const LATER: [(Table, &[&str]); 2] = [
 /// Takes columns out of a table's log and out of its files.
 fn take_out(dir: &Path, table: Table, columns: &[&str]) {
     let dir = dir.join("tables").join(table.name());
-    let first = dir.join("_delta_log/00000000000000000000.json");
-    let lines = fs::read_to_string(&first).unwrap();
-    let older: Vec<String> = lines.lines().map(|line| without(line, columns)).collect();
-    fs::write(&first, older.join("\n")).unwrap();
-    let second = fs::read_to_string(dir.join("_delta_log/00000000000000000001.json")).unwrap();
-    for line in second.lines() {
-        let action: Value = serde_json::from_str(line).unwrap();
-        if let Some(path) = action["add"]["path"].as_str() {
-            rewrite(&dir.join(path), columns);
-        }
+    let entries = ["00000000000000000000.json", "00000000000000000001.json"];
+    for path in entries.map(|name| dir.join("_delta_log").join(name)) {
+        let lines = fs::read_to_string(&path).unwrap();
+        let older: Vec<String> = lines
+            .lines()
+            .map(|line| without(&dir, line, columns))
+            .collect();
+        fs::write(&path, older.join("\n")).unwrap();
     }
+    // The first version had no journal.
+    fs::remove_file(dir.join("_journal")).unwrap();
 }
 
-fn without(line: &str, columns: &[&str]) -> String {
+/// A line of the log as the first version would have written it; rewrites the file that it adds.
+fn without(dir: &Path, line: &str, columns: &[&str]) -> String {
     let mut action: Value = serde_json::from_str(line).unwrap();
+    if let Some(info) = action.get_mut("commitInfo") {
+        info.as_object_mut().unwrap().remove("demarcSeal").unwrap();
+    }
+    if let Some(add) = action.get_mut("add") {
+        let path = dir.join(add["path"].as_str().unwrap());
+        rewrite(&path, columns);
+        add["size"] = Value::from(fs::metadata(&path).unwrap().len());
+        add["tags"] = Value::Null;
+    }
     if let Some(text) = action["metaData"]["schemaString"].as_str() {
         let mut schema: Value = serde_json::from_str(text).unwrap();
         let fields = schema["fields"].as_array_mut().unwrap();

@@ -1,0 +1,185 @@
+//! Damaged files, put aside: out of the way of reading and writing, named, counted, and there for whoever wants to look.
+//!
+//! `quarantine/<id>-<name>` is the file (or the directory) itself, `quarantine/<id>.json` says what it was and what is wrong.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use demarc_proto::Clock;
+use opentelemetry::KeyValue;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::{StoreError, Table, metric, wal::sync_dir};
+
+/// Something of the store that was found damaged or missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// What kind of file it is.
+    pub kind: DamageKind,
+    /// Where it was, below the store's directory.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The name of the table that it belongs to, where it belongs to one.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// The tenant whose rows it held, where they were one tenant's.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// The UTC day of its rows, `YYYY-MM-DD`, where they were of one.
+    #[serde(default)]
+    pub date: Option<String>,
+    /// Rows that can no longer be read because of it; `None` when nobody knows, 0 when there is another copy of them.
+    #[serde(default)]
+    pub rows_lost: Option<u64>,
+    /// When it was found, in nanoseconds since the Unix epoch.
+    #[serde(default)]
+    pub found_ns: i64,
+}
+
+/// Kinds of files that can be damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DamageKind {
+    /// A Parquet file.
+    DataFile,
+    /// The Delta log of a table, or a checkpoint of it.
+    DeltaLog,
+    /// The store's copy of a Delta log.
+    Journal,
+    /// A record or a segment of the write-ahead log.
+    Wal,
+}
+
+impl DamageKind {
+    /// Its name in metrics and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DataFile => "data-file",
+            Self::DeltaLog => "delta-log",
+            Self::Journal => "journal",
+            Self::Wal => "wal",
+        }
+    }
+}
+
+impl Damage {
+    /// Damage of a kind at a path, with nothing else known yet.
+    pub(crate) fn new(kind: DamageKind, path: &Path, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            path: path.to_string_lossy().into_owned(),
+            reason: reason.into(),
+            table: None,
+            tenant: None,
+            date: None,
+            rows_lost: None,
+            found_ns: 0,
+        }
+    }
+
+    /// The same, of a table.
+    pub(crate) fn of_table(mut self, table: Table) -> Self {
+        self.table = Some(table.name().to_owned());
+        self
+    }
+
+    /// The same, where another copy has all that was in it.
+    pub(crate) fn without_loss(mut self) -> Self {
+        self.rows_lost = Some(0);
+        self
+    }
+}
+
+/// The directory of damaged files and what is known of them.
+#[derive(Debug)]
+pub(crate) struct Quarantine {
+    root: PathBuf,
+    clock: Arc<dyn Clock>,
+    found: Mutex<Vec<Damage>>,
+}
+
+impl Quarantine {
+    /// Opens the quarantine of the store in `root`; what earlier runs found is known again.
+    pub(crate) fn open(root: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let quarantine = Self {
+            root: root.to_owned(),
+            clock,
+            found: Mutex::default(),
+        };
+        let notes = match fs::read_dir(quarantine.dir()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(quarantine),
+            Err(error) => return Err(StoreError::io("list", quarantine.dir())(error)),
+        };
+        let mut found: Vec<Damage> = notes
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+            // A note that cannot be read says nothing; the file that it was about is still there.
+            .filter_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
+            .collect();
+        found.sort_by_key(|damage| damage.found_ns);
+        *quarantine.found.lock() = found;
+        Ok(quarantine)
+    }
+
+    /// Moves what is at `damage.path` into the quarantine, where it is not missing, and takes note.
+    pub(crate) fn put(&self, mut damage: Damage) -> Result<(), StoreError> {
+        let id = uuid::Uuid::now_v7();
+        let dir = self.dir();
+        fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
+        let path = PathBuf::from(&damage.path);
+        let relative = path.strip_prefix(&self.root).unwrap_or(&path).to_owned();
+        damage.path = relative.to_string_lossy().into_owned();
+        damage.found_ns = self.clock.now().0;
+        // The note first: a crash in between leaves a note about a file that will be found damaged once more.
+        let note = dir.join(format!("{id}.json"));
+        let text = serde_json::to_vec_pretty(&damage).expect("text and numbers are JSON");
+        File::create(&note)
+            .and_then(|mut file| {
+                file.write_all(&text)?;
+                file.sync_all()
+            })
+            .map_err(StoreError::io("write", &note))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match fs::rename(&path, dir.join(format!("{id}-{name}"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io("rename", &path)(error));
+            }
+            _ => {}
+        }
+        sync_dir(&dir)?;
+        self.take_note(damage);
+        Ok(())
+    }
+
+    /// What was found so far, oldest first.
+    pub(crate) fn found(&self) -> Vec<Damage> {
+        self.found.lock().clone()
+    }
+
+    fn take_note(&self, damage: Damage) {
+        let labels = [
+            KeyValue::new("kind", damage.kind.name()),
+            KeyValue::new("table", damage.table.clone().unwrap_or_default()),
+        ];
+        metric::QUARANTINED.add(1, &labels);
+        tracing::error!(
+            kind = damage.kind.name(),
+            file = damage.path,
+            reason = damage.reason,
+            rows_lost = damage.rows_lost,
+            "damaged file put aside"
+        );
+        self.found.lock().push(damage);
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+}
