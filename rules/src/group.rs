@@ -1,13 +1,16 @@
 //! One evaluation of one group for one tenant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use demarc_proto::{Labels, METRIC_NAME, Nanos, TenantId};
 use demarc_query::{Engine, Value};
 use demarc_store::{MetricKind, MetricRows, Rows, Sample, Store};
 
 use crate::{
-    AlertRule, AlertState, Condition, Group, RecordRule, Rule, RulesError, step, template,
+    AlertRule, AlertState, Condition, Group, RecordRule, Rule, RulesError, restore, step, template,
 };
 
 /// The bits of the NaN that ends a series. Source: Prometheus `model/value`, `StaleNaN`.
@@ -63,6 +66,13 @@ pub(crate) struct GroupState {
 }
 
 impl GroupState {
+    /// Goes on with the alerts that another process left.
+    fn resume(&mut self, alerts: BTreeMap<(usize, Labels), Alert>) {
+        let series = alerts.values().flat_map(series_of);
+        self.written = series.map(|(labels, _)| labels).collect();
+        self.alerts = alerts;
+    }
+
     fn written_now(
         &mut self,
         recorded: &BTreeMap<Labels, f64>,
@@ -84,18 +94,25 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<RulesError>,
 }
 
-/// Evaluates a group's rules in order.
+/// Evaluates a group's rules in order; `interval` is the time between two evaluations.
 ///
-/// What a recording rule yields is in the store before the next rule is evaluated.
+/// What a recording rule yields is in the store before the next rule is evaluated. The first evaluation goes on from where the
+/// process before this one stopped.
 pub(crate) async fn evaluate(
     (engine, store): (&Engine, &Store),
     tenant: &TenantId,
     group: &Group,
     state: &mut GroupState,
-    now: Nanos,
+    (interval, now): (Duration, Nanos),
 ) -> Outcome {
     let mut outcome = Outcome::default();
     let mut series = BTreeMap::new();
+    if state.evaluated_at.is_none() {
+        match restore::alerts(engine, tenant, group, (interval, now)).await {
+            Ok(alerts) => state.resume(alerts),
+            Err(failure) => outcome.failures.push(failure),
+        }
+    }
     for (at, rule) in group.rules.iter().enumerate() {
         let expr = match rule {
             Rule::Alert(rule) => &rule.expr,
@@ -116,14 +133,7 @@ pub(crate) async fn evaluate(
             (_, Err(failure)) => outcome.failures.push(failure),
         }
     }
-    for alert in state.alerts.values() {
-        let mut labels = alert.labels.clone();
-        labels.set(METRIC_NAME, "ALERTS_FOR_STATE");
-        series.insert(labels.clone(), alert.state.since().as_secs_f64());
-        labels.set(METRIC_NAME, "ALERTS");
-        labels.set("alertstate", alert.state.as_str());
-        series.insert(labels, 1.0);
-    }
+    series.extend(state.alerts.values().flat_map(series_of));
     let written = std::mem::take(&mut state.written);
     let recorded = std::mem::take(&mut state.recorded);
     let is_alerts = |labels: &Labels| !recorded.contains(labels);
@@ -144,6 +154,16 @@ pub(crate) async fn evaluate(
         .failures
         .extend(write(store, tenant, &last, now).await.err());
     outcome
+}
+
+/// The series as which an alert is written.
+fn series_of(alert: &Alert) -> [(Labels, f64); 2] {
+    let mut since = alert.labels.clone();
+    since.set(METRIC_NAME, "ALERTS_FOR_STATE");
+    let mut is_active = alert.labels.clone();
+    is_active.set(METRIC_NAME, "ALERTS");
+    is_active.set("alertstate", alert.state.as_str());
+    [(since, alert.state.since().as_secs_f64()), (is_active, 1.0)]
 }
 
 async fn query(

@@ -4,13 +4,15 @@
 //!
 //! Invariants: a step is a pure function of state, condition and time; an error of one rule does not stop another.
 //!
-//! Reading order: [`RuleSet`] (`file`), `alert` (the state machine), `template`, `group` (one evaluation), [`Rules`].
+//! Reading order: [`RuleSet`] (`file`), `alert` (the state machine), `template`, `group` (one evaluation), `restore` (after a
+//! restart), [`Rules`].
 
 mod alert;
 mod duration;
 mod error;
 mod file;
 mod group;
+mod restore;
 mod rules;
 mod template;
 

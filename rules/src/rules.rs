@@ -77,7 +77,8 @@ impl Rules {
             let state = states.entry(key.clone()).or_default();
             let outcome = {
                 let both = (&*self.engine, &*self.store);
-                group::evaluate(both, &key.0, group, state, now).await
+                let when = (self.interval(group), now);
+                group::evaluate(both, &key.0, group, state, when).await
             };
             for failure in outcome.failures {
                 let failure: &dyn std::error::Error = &failure;

@@ -31,6 +31,17 @@ struct Bed {
     _folder: TempDir,
 }
 
+fn rules(engine: &Arc<Engine>, store: &Arc<Store>, clock: &Arc<ManualClock>) -> Arc<Rules> {
+    let set = RuleSet::from_yaml(Scope::EveryTenant, FILE).unwrap();
+    Rules::new(
+        Arc::clone(engine),
+        Arc::clone(store),
+        vec![set],
+        RulesConfig::default(),
+        clock.clone(),
+    )
+}
+
 impl Bed {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -39,15 +50,7 @@ impl Bed {
             .await
             .unwrap();
         let engine = Arc::new(Engine::new(Arc::clone(&store), QueryConfig::default()).unwrap());
-        let set = RuleSet::from_yaml(Scope::EveryTenant, FILE).unwrap();
-        let config = RulesConfig::default();
-        let rules = Rules::new(
-            Arc::clone(&engine),
-            Arc::clone(&store),
-            vec![set],
-            config,
-            clock.clone(),
-        );
+        let rules = rules(&engine, &store, &clock);
         let tenant = TenantId::new("tax").unwrap();
         Self {
             rules,
@@ -57,6 +60,12 @@ impl Bed {
             tenant,
             _folder: folder,
         }
+    }
+
+    /// Another process over the same data, `after` that long.
+    fn restart(&mut self, after: Duration) {
+        self.clock.advance(after);
+        self.rules = rules(&self.engine, &self.store, &self.clock);
     }
 
     fn now(&self) -> Millis {
@@ -90,7 +99,10 @@ impl Bed {
         let events = self.rules.evaluate().await;
         events
             .into_iter()
-            .map(|event| (event.transition, event.alert.annotations["summary"].clone()))
+            .map(|event| {
+                let summary = event.alert.annotations.get("summary");
+                (event.transition, summary.cloned().unwrap_or_default())
+            })
             .collect()
     }
 
@@ -127,6 +139,44 @@ async fn an_alert_waits_fires_is_written_back_and_resolves() {
     assert_eq!(resolved[0].0, Transition::Resolved);
     assert_eq!(bed.count("ALERTS").await, 0);
     assert_eq!(bed.count("job:errors:sum == 1").await, 1);
+}
+
+#[tokio::test]
+async fn a_pending_alert_does_not_wait_anew_after_a_restart() {
+    let mut bed = Bed::new().await;
+    bed.step(9.0).await;
+    bed.step(9.0).await;
+    bed.restart(Duration::from_secs(60));
+    // 10 s of the 20 had passed; the time in which nobody looked does not count, neither do the 10 s since the last look.
+    assert!(bed.step(9.0).await.is_empty());
+    assert_eq!(bed.count("ALERTS{alertstate=\"pending\"}").await, 1);
+    let fired = bed.step(9.0).await;
+    assert_eq!(fired, [(Transition::Firing, "api has 9 errors".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_alert_that_fired_before_a_restart_does_not_fire_again_and_is_resolved() {
+    let mut bed = Bed::new().await;
+    for _ in 0..3 {
+        bed.step(9.0).await;
+    }
+    bed.restart(Duration::from_secs(60));
+    assert!(bed.step(9.0).await.is_empty());
+    assert_eq!(bed.count("ALERTS{alertstate=\"firing\"}").await, 1);
+    bed.restart(Duration::from_secs(60));
+    let resolved = bed.step(1.0).await;
+    assert_eq!(resolved, [(Transition::Resolved, String::new())]);
+    assert_eq!(bed.count("ALERTS").await, 0);
+}
+
+#[tokio::test]
+async fn an_alert_that_ended_before_a_restart_is_not_resolved_twice() {
+    let mut bed = Bed::new().await;
+    for errors in [9.0, 9.0, 9.0, 1.0] {
+        bed.step(errors).await;
+    }
+    bed.restart(Duration::from_secs(60));
+    assert!(bed.step(1.0).await.is_empty());
 }
 
 #[tokio::test]
