@@ -16,13 +16,15 @@ use tokio::sync::mpsc;
 
 use crate::{
     IngestConfig, IngestError, Receipt, Signal,
-    log::{LogContext, change, record},
+    change::change,
+    log::{LogContext, record},
     metric::{Deltas, MetricContext, points, resource_metrics},
     pairing::{Pairing, observations},
     receipt::Tally,
-    resource::{Reported, resource},
+    resource::{Reported, entity_refs, resource},
     span_metrics::SpanMetrics,
     trace::{SpanContext, span},
+    watch::Watch,
 };
 
 static DROPPED: LazyLock<Counter<u64>> = LazyLock::new(|| {
@@ -41,6 +43,7 @@ pub struct Ingest {
     observations: mpsc::Sender<Vec<Observation>>,
     pipeline: Mutex<Pipeline>,
     deltas: Mutex<Deltas>,
+    watch: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +68,13 @@ impl Ingest {
             observations,
             pipeline: Mutex::default(),
             deltas: Mutex::default(),
+            watch: Watch::default(),
         })
+    }
+
+    /// Reports the series of these metrics to the topology from now on.
+    pub fn watch(&self, metrics: impl IntoIterator<Item = String>) {
+        self.watch.set(metrics);
     }
 
     /// Takes spans. When it returns, the accepted ones are durable and can be queried.
@@ -97,6 +106,7 @@ impl Ingest {
         let mut rows = Rows::default();
         let mut seen = Vec::new();
         for mut metrics in request.resource_metrics {
+            let entities = entity_refs(metrics.resource.as_ref());
             let attributes = match resource(metrics.resource.take(), &self.config) {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
@@ -107,13 +117,14 @@ impl Ingest {
             let context = MetricContext::new(&self.config, tenant, self.latest(), &attributes);
             let (series, newest) =
                 resource_metrics(metrics, &context, &mut self.deltas.lock(), &mut tally);
+            seen.extend(self.watch.observe(tenant, &series, Some(&attributes)));
             rows.metrics.extend(series);
             let at = newest.unwrap_or_else(|| self.clock.now());
             seen.extend(
                 self.pipeline
                     .lock()
                     .reported
-                    .observe(tenant, &attributes, at),
+                    .observe(tenant, (&attributes, entities), at),
             );
         }
         self.append(tenant, &rows).await?;
@@ -131,6 +142,7 @@ impl Ingest {
         let mut rows = Rows::default();
         let mut seen = Vec::new();
         for logs in request.resource_logs {
+            let entities = entity_refs(logs.resource.as_ref());
             let attributes = match resource(logs.resource, &self.config) {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
@@ -163,7 +175,7 @@ impl Ingest {
                 self.pipeline
                     .lock()
                     .reported
-                    .observe(tenant, &attributes, at),
+                    .observe(tenant, (&attributes, entities), at),
             );
         }
         tally.accept(rows.logs.len() as u64);
@@ -256,11 +268,11 @@ impl Ingest {
                 .metrics
                 .span(tenant, span, self.config.max_span_series);
             if !last.is_some_and(|last| Arc::ptr_eq(last, &span.resource)) {
-                seen.extend(
-                    pipeline
-                        .reported
-                        .observe(tenant, &span.resource, span.start),
-                );
+                seen.extend(pipeline.reported.observe(
+                    tenant,
+                    (&span.resource, Vec::new()),
+                    span.start,
+                ));
                 last = Some(&span.resource);
             }
         }

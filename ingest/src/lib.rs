@@ -7,6 +7,7 @@
 //! refuse its neighbours; opens no socket.
 
 mod attribute;
+mod change;
 mod config;
 mod decode;
 mod error;
@@ -20,6 +21,7 @@ mod resource;
 mod span_metrics;
 mod template;
 mod trace;
+mod watch;
 
 pub use config::IngestConfig;
 pub use decode::{

@@ -1,11 +1,9 @@
-//! OTLP log records to rows, and the events among them that tell of changes.
+//! OTLP log records to rows.
 
 use std::sync::Arc;
 
-use demarc_proto::{
-    Attributes, EntityId, Nanos, SpanId, TenantId, TraceId, otlp::logs::v1 as otlp,
-};
-use demarc_store::{ChangeRow, LogRow};
+use demarc_proto::{Attributes, Nanos, SpanId, TraceId, otlp::logs::v1 as otlp};
+use demarc_store::LogRow;
 
 use crate::{
     IngestConfig,
@@ -56,37 +54,5 @@ pub(crate) fn record(record: otlp::LogRecord, context: &LogContext<'_>) -> Resul
         scope: context.scope.to_owned(),
         resource: Arc::clone(context.resource),
         attributes,
-    })
-}
-
-/// The change that an event tells of; `None` for any other record.
-///
-/// The changed service is named by the event's own attributes, else by the resource.
-pub(crate) fn change(tenant: &TenantId, row: &LogRow) -> Option<ChangeRow> {
-    let kind = match row.event_name.as_str() {
-        "deployment" => "deployment",
-        "config.change" => "config",
-        "scaling" => "scaling",
-        "migration" => "migration",
-        _ => return None,
-    };
-    let of_event = row.attributes.str("service.name").map(|_| &row.attributes);
-    let named = of_event.unwrap_or(&row.resource);
-    let service = named.str("service.name")?;
-    let entity = match named.str("service.namespace") {
-        Some(namespace) => format!("service:{tenant}/{namespace}/{service}"),
-        None => format!("service:{tenant}/{service}"),
-    };
-    Some(ChangeRow {
-        time: row.time,
-        kind: kind.to_owned(),
-        entity: Some(EntityId(entity)),
-        who: row
-            .attributes
-            .str("user.name")
-            .unwrap_or_default()
-            .to_owned(),
-        what: row.body.clone(),
-        attributes: row.attributes.clone(),
     })
 }

@@ -41,7 +41,14 @@ impl Side {
             start: span.start,
             operation: span.name.clone(),
             resource: std::sync::Arc::clone(&span.resource),
-            peer: if is_client { peer(span) } else { None },
+            peer: match span.kind {
+                // A consumer names the queue that it takes from.
+                SpanKind::Consumer => {
+                    peer(span).filter(|peer| matches!(peer, Peer::Messaging { .. }))
+                }
+                _ if is_client => peer(span),
+                _ => None,
+            },
         }
     }
 
@@ -158,7 +165,11 @@ fn observation(call: &Call) -> Option<CallObservation> {
         window,
         client: client.map(Side::call_side),
         alias: match server {
-            Peer::Instrumented(_) => client.and_then(|side| side.peer.clone()).map(Box::new),
+            Peer::Instrumented(_) => {
+                let own = call.server.as_ref().and_then(|side| side.peer.clone());
+                let named = client.and_then(|side| side.peer.clone());
+                named.or(own).map(Box::new)
+            }
             _ => None,
         },
         server,

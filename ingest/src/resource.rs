@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use demarc_proto::{Attributes, Nanos, Observation, ResourceObservation, TenantId, otlp};
+use demarc_proto::{
+    Attributes, EntityRef, Nanos, Observation, ResourceObservation, TenantId, otlp,
+};
 
 use crate::{IngestConfig, attribute::attributes, receipt::Refusal};
 
@@ -27,6 +29,18 @@ pub(crate) fn service_name(resource: &Attributes) -> &str {
     resource.str("service.name").unwrap_or("unknown_service")
 }
 
+/// The entities that a resource names as such.
+pub(crate) fn entity_refs(resource: Option<&otlp::resource::v1::Resource>) -> Vec<EntityRef> {
+    let refs = resource.map_or(&[][..], |resource| &resource.entity_refs);
+    refs.iter()
+        .map(|one| EntityRef {
+            kind: one.r#type.clone(),
+            id_keys: one.id_keys.clone(),
+            description_keys: one.description_keys.clone(),
+        })
+        .collect()
+}
+
 /// Remembers which resources were reported, and when.
 #[derive(Debug, Default)]
 pub(crate) struct Reported {
@@ -38,10 +52,10 @@ impl Reported {
     pub(crate) fn observe(
         &mut self,
         tenant: &TenantId,
-        resource: &Attributes,
+        (resource, entities): (&Attributes, Vec<EntityRef>),
         at: Nanos,
     ) -> Option<Observation> {
-        let key = key(tenant, resource);
+        let key = key(tenant, resource, &entities);
         if self
             .last
             .get(&key)
@@ -57,17 +71,22 @@ impl Reported {
             tenant: tenant.clone(),
             at,
             resource: resource.clone(),
+            entities,
         }))
     }
 }
 
-fn key(tenant: &TenantId, resource: &Attributes) -> u64 {
+fn key(tenant: &TenantId, resource: &Attributes, entities: &[EntityRef]) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     tenant.hash(&mut hasher);
     for (key, value) in resource.iter() {
         key.hash(&mut hasher);
         value.text().hash(&mut hasher);
+    }
+    // Signals that name no entities must not keep quiet those that do.
+    for one in entities {
+        one.kind.hash(&mut hasher);
     }
     hasher.finish()
 }

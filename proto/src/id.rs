@@ -171,6 +171,27 @@ text_id!(
     /// Names one entity of the topology: `<kind>:<name>`, or `<kind>:<tenant>/<name>` where the kind belongs to a tenant.
     EntityId
 );
+impl EntityId {
+    /// A service of a tenant, within its namespace if it has one.
+    pub fn service(tenant: &TenantId, namespace: Option<&str>, name: &str) -> Self {
+        Self(match namespace {
+            Some(namespace) => format!("service:{tenant}/{namespace}/{name}"),
+            None => format!("service:{tenant}/{name}"),
+        })
+    }
+
+    /// Infrastructure that is no tenant's own, by the steps of its name from the outside in: of a pod its cluster, its namespace
+    /// and its name. Empty steps are left out.
+    pub fn shared(kind: &str, steps: &[&str]) -> Self {
+        let steps: Vec<&str> = steps
+            .iter()
+            .copied()
+            .filter(|step| !step.is_empty())
+            .collect();
+        Self(format!("{kind}:{}", steps.join("/")))
+    }
+}
+
 text_id!(
     /// Names one accountable party: an agency, a vendor, the operator or a third party.
     OwnerId

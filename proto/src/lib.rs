@@ -18,5 +18,7 @@ pub use opentelemetry_proto::tonic as otlp;
 pub use attribute::{AttrValue, Attributes};
 pub use id::{EntityId, IdError, OwnerId, SeriesId, SpanId, TenantId, TraceId};
 pub use label::{Labels, METRIC_NAME, MatchOp, Matcher};
-pub use observation::{CallObservation, CallSide, Observation, Peer, ResourceObservation};
+pub use observation::{
+    CallObservation, CallSide, EntityRef, Observation, Peer, ResourceObservation, SeriesObservation,
+};
 pub use time::{Clock, ManualClock, Millis, Nanos, SystemClock, TimeRange};

@@ -1,6 +1,8 @@
 //! What `ingest` notices in passing and `topology` turns into entities and relations.
 
-use crate::{Attributes, Nanos, TenantId, TimeRange};
+use std::sync::Arc;
+
+use crate::{Attributes, Labels, Nanos, TenantId, TimeRange};
 
 /// One thing seen in the telemetry.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +11,8 @@ pub enum Observation {
     Resource(ResourceObservation),
     /// Calls were made between two sides.
     Calls(CallObservation),
+    /// A series that is known to tell of entities has a value.
+    Series(SeriesObservation),
 }
 
 /// A resource that sent telemetry: a service instance, a host agent, a link.
@@ -20,6 +24,34 @@ pub struct ResourceObservation {
     pub at: Nanos,
     /// The resource attributes as they came.
     pub resource: Attributes,
+    /// The entities that the resource is made of, where the sender names them.
+    pub entities: Vec<EntityRef>,
+}
+
+/// An entity that a resource names as such. Source: OTLP, `common.v1.EntityRef`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityRef {
+    /// Its type, such as `host` or `k8s.node`.
+    pub kind: String,
+    /// The resource attributes that identify it.
+    pub id_keys: Vec<String>,
+    /// The resource attributes that describe it.
+    pub description_keys: Vec<String>,
+}
+
+/// A series of an exporter, and its newest value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesObservation {
+    /// Whose series.
+    pub tenant: TenantId,
+    /// The time of the value.
+    pub at: Nanos,
+    /// The labels, with the metric's name.
+    pub labels: Labels,
+    /// The value.
+    pub value: f64,
+    /// The resource that sent it, where it came over OTLP.
+    pub resource: Option<Arc<Attributes>>,
 }
 
 /// All calls of one operation between two sides within one window.

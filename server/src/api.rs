@@ -1,10 +1,13 @@
 //! The handlers of the HTTP API, one file per subject.
 
+pub(crate) mod changes;
 pub(crate) mod health;
+pub(crate) mod import;
 pub(crate) mod incident;
 pub(crate) mod metrics;
 pub(crate) mod params;
 pub(crate) mod prometheus;
+pub(crate) mod responsibility;
 pub(crate) mod rules;
 pub(crate) mod sql;
 pub(crate) mod topology;

@@ -61,6 +61,7 @@ impl App {
             Arc::clone(&clock),
         )
         .await?;
+        ingest.watch(topology.mappings().metrics());
         let rules = Rules::new(
             Arc::clone(&engine),
             Arc::clone(&store),
@@ -102,7 +103,7 @@ impl App {
     /// Writes what is only in memory, then closes the store.
     pub(crate) async fn close(&self) -> anyhow::Result<()> {
         self.ingest.flush_span_metrics().await?;
-        self.topology.persist().await?;
+        self.topology.close().await?;
         self.store.close().await?;
         Ok(())
     }

@@ -32,6 +32,16 @@ pub(crate) enum Command {
     ///
     /// Without an id: the newest incident. Example: demarc report --tenant tax --lang zh --out report.html
     Report(ReportArgs),
+    /// Check who answers for what.
+    Responsibility {
+        #[command(subcommand)]
+        command: ResponsibilityCommand,
+    },
+    /// Look at the topology, or tell it of what telemetry does not.
+    Topology {
+        #[command(subcommand)]
+        command: TopologyCommand,
+    },
     /// Run the queries of an incident's verdict again and say whether they return what they returned.
     Verify(VerifyArgs),
 }
@@ -154,4 +164,58 @@ pub(crate) struct VerifyArgs {
     pub(crate) target: Target,
     /// The incident.
     pub(crate) incident: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopologyCommand {
+    /// Import an inventory (a CMDB): entities and relations from a CSV, YAML or JSON file.
+    ///
+    /// Prints what is added (+), changed (~), ended (-) and refused (!), each refused line with its reason, and fails when a
+    /// line was refused. docs/topology.md describes the files. Example: demarc topology import cmdb.csv --tenant operator --dry-run
+    Import(ImportArgs),
+    /// List what is wrong with the topology: unmapped metrics, entities that nobody answers for, orphans, conflicts.
+    Problems(ProblemsArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ResponsibilityCommand {
+    /// Say what a responsibility file would change: which entities and relations change owner, which have none, and how many each
+    /// rule decides. Changes nothing.
+    ///
+    /// Example: demarc responsibility check owners.yaml --tenant operator
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The responsibility file.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The inventory: .csv, .yaml, .yml or .json.
+    pub(crate) file: PathBuf,
+    /// Only print what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The inventory's name: imports of other names are left alone.
+    #[arg(long, default_value = "cmdb")]
+    pub(crate) source: String,
+    /// The file is the whole inventory: what this source told before and does not tell now ends.
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProblemsArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// When: a time (2026-01-31T10:02:00+08:00); now if not given.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
 }

@@ -3,8 +3,10 @@
 mod client;
 mod demarcate;
 mod report;
+mod responsibility;
 mod server;
 mod sql;
+mod topology;
 mod verify;
 
 use std::io::Write;
@@ -24,6 +26,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Sql(args) => sql::run(args).await,
             Command::Demarcate(args) => demarcate::run(args).await,
             Command::Report(args) => report::run(args).await,
+            Command::Responsibility { command } => responsibility::run(command).await,
+            Command::Topology { command } => topology::run(command).await,
             Command::Verify(args) => verify::run(args).await,
         }
     })

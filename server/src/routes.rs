@@ -10,7 +10,10 @@ use axum::{
 use tower_http::compression::CompressionLayer;
 
 use crate::{
-    api::{health, incident, metrics, prometheus, rules, sql, topology, trace},
+    api::{
+        changes, health, import, incident, metrics, prometheus, responsibility, rules, sql,
+        topology, trace,
+    },
     app::App,
     telemetry::Metrics,
 };
@@ -46,6 +49,18 @@ pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
         .route("/api/v1/sql", post(sql::sql))
         .route("/api/v1/traces/{id}", get(trace::trace))
         .route("/api/v1/topology", get(topology::topology))
+        .route(
+            "/api/v1/topology/neighbourhood",
+            get(topology::neighbourhood),
+        )
+        .route("/api/v1/topology/problems", get(topology::problems))
+        .route("/api/v1/responsibility", get(responsibility::matrix))
+        .route("/api/v1/responsibility/check", post(responsibility::check))
+        .route(
+            "/api/v1/topology/import",
+            post(import::import).layer(DefaultBodyLimit::max(import::MAX_IMPORT_BYTES)),
+        )
+        .route("/api/v1/changes", post(changes::report))
         .route("/api/v1/demarcate", post(incident::demarcate))
         .route("/api/v1/incidents", get(incident::list))
         .route("/api/v1/incidents/{id}", get(incident::get))

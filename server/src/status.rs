@@ -9,6 +9,7 @@ use demarc_incident::IncidentError;
 use demarc_ingest::IngestError;
 use demarc_query::QueryError;
 use demarc_report::ReportError;
+use demarc_topology::TopologyError;
 use serde_json::json;
 
 /// What the HTTP API answers when it cannot do what was asked, in the form of the Prometheus HTTP API.
@@ -73,6 +74,15 @@ impl From<IncidentError> for ApiError {
             IncidentError::Question(message) => Self::bad_request(message),
             IncidentError::Query(error) => error.into(),
             error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<TopologyError> for ApiError {
+    fn from(error: TopologyError) -> Self {
+        match error {
+            TopologyError::Store(error) => Self::internal(&error),
+            error => Self::bad_request(error.to_string()),
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Source of names: OpenTelemetry semantic conventions, "Resource".
 
-use demarc_proto::{Attributes, EntityId, ResourceObservation, TenantId};
+use demarc_proto::{AttrValue, Attributes, EntityId, ResourceObservation, TenantId};
 
 use crate::{
     CallStats, EntityKind, Provenance, RelationKind, TopologyConfig,
-    state::{Sighting, State},
+    history::{Claim, Sighting, Told},
+    state::State,
 };
 
 /// Attributes that describe the process, not what it runs on.
@@ -93,7 +94,7 @@ pub(crate) fn service(tenant: &TenantId, resource: &Attributes) -> Option<Sighti
         EntityKind::Service
     };
     // The id does not depend on the kind: a service is the same one before and after it says that it is a database.
-    let id = EntityId(format!("service:{tenant}/{}", qualified(resource, name)));
+    let id = EntityKind::Service.id(tenant, &qualified(resource, name));
     let attributes = attributes(resource, |key| {
         matches!(
             key,
@@ -104,32 +105,20 @@ pub(crate) fn service(tenant: &TenantId, resource: &Attributes) -> Option<Sighti
                 | "messaging.system"
         ) || key.starts_with("deployment.")
     });
-    Some(Sighting {
-        id,
-        kind,
-        name: name.to_owned(),
-        tenant: Some(tenant.clone()),
-        attributes,
-    })
+    let told = told(kind, name, Some(tenant), attributes);
+    Some(Sighting { id, told })
 }
 
 fn instance(tenant: &TenantId, resource: &Attributes) -> Option<Sighting> {
     let name = resource.str("service.name")?;
     let instance = resource.str("service.instance.id")?;
-    let id = EntityId(format!(
-        "instance:{tenant}/{}/{instance}",
-        qualified(resource, name)
-    ));
+    let full = format!("{}/{instance}", qualified(resource, name));
+    let id = EntityKind::Instance.id(tenant, &full);
     let attributes = attributes(resource, |key| {
         PROCESS.iter().any(|start| key.starts_with(start))
     });
-    Some(Sighting {
-        id,
-        kind: EntityKind::Instance,
-        name: instance.to_owned(),
-        tenant: Some(tenant.clone()),
-        attributes,
-    })
+    let told = told(EntityKind::Instance, instance, Some(tenant), attributes);
+    Some(Sighting { id, told })
 }
 
 /// The name of a service with its namespace.
@@ -143,65 +132,85 @@ pub(crate) fn qualified(resource: &Attributes, name: &str) -> String {
 /// What a resource runs on, from the top down: container, pod, node, host.
 fn ground(seen: &ResourceObservation) -> Vec<Sighting> {
     let resource = &seen.resource;
-    let shared = |kind: EntityKind, name: String, prefix: &str| Sighting {
-        id: EntityId(format!("{kind}:{name}")),
-        kind,
-        name,
-        tenant: None,
-        attributes: attributes(resource, |key| key.starts_with(prefix)),
+    let shared = |kind: EntityKind, name: &str, prefix: &str| {
+        let kept = attributes(resource, |key| key.starts_with(prefix));
+        sighting(seen, kind, name, kept)
     };
     let mut ground = Vec::new();
     if let Some(id) = resource.str("container.id") {
-        ground.push(shared(EntityKind::Container, id.to_owned(), "container."));
+        ground.push(shared(EntityKind::Container, id, "container."));
     }
-    if let Some(pod) = resource.str("k8s.pod.name") {
-        let name = match resource.str("k8s.namespace.name") {
-            Some(namespace) => format!("{namespace}/{pod}"),
-            None => pod.to_owned(),
-        };
-        ground.push(shared(EntityKind::Pod, name, "k8s."));
+    if let Some(name) = pod_name(resource) {
+        ground.push(shared(EntityKind::Pod, &name, "k8s."));
     }
     let node = resource.str("k8s.node.name");
     if let Some(node) = node {
-        ground.push(shared(EntityKind::Node, node.to_owned(), "k8s.node."));
+        ground.push(shared(EntityKind::Node, node, "k8s.node."));
     }
     let host = resource.str("host.name").or(resource.str("host.id"));
     // Within Kubernetes, `host.name` is the pod's own name: it is no host.
     let is_pods_own = host.is_some() && host == resource.str("k8s.pod.name");
     if let Some(host) = host.filter(|host| !is_pods_own && Some(*host) != node) {
-        ground.push(shared(EntityKind::Host, host.to_owned(), "host."));
+        ground.push(shared(EntityKind::Host, host, "host."));
     }
     ground
+}
+
+/// The name of a resource's pod: within its namespace, and within its cluster where that is told.
+fn pod_name(resource: &Attributes) -> Option<String> {
+    let pod = resource.str("k8s.pod.name")?;
+    let outer = ["k8s.cluster.name", "k8s.namespace.name"];
+    let mut steps: Vec<&str> = outer.iter().filter_map(|key| resource.str(key)).collect();
+    steps.push(pod);
+    Some(steps.join("/"))
 }
 
 /// A link and the hosts at its ends.
 fn link(seen: &ResourceObservation) -> Option<(Sighting, Vec<Sighting>)> {
     let name = seen.resource.str("network.link.name")?;
-    let link = Sighting {
-        id: EntityId(format!("link:{name}")),
-        kind: EntityKind::Link,
-        name: name.to_owned(),
-        tenant: None,
-        attributes: attributes(&seen.resource, |key| key.starts_with("network.link.")),
-    };
+    let kept = attributes(&seen.resource, |key| key.starts_with("network.link."));
+    let link = sighting(seen, EntityKind::Link, name, kept);
     let ends = [
         "network.link.source.host.name",
         "network.link.destination.host.name",
     ];
-    let host = |key: &&str| {
-        let name = seen.resource.str(key)?.to_owned();
-        Some(Sighting {
-            id: EntityId(format!("host:{name}")),
-            kind: EntityKind::Host,
-            name,
-            tenant: None,
-            attributes: Attributes::default(),
-        })
-    };
-    Some((link, ends.iter().filter_map(host).collect()))
+    let names = ends.iter().filter_map(|key| seen.resource.str(key));
+    let host = |name: &str| sighting(seen, EntityKind::Host, name, Attributes::default());
+    Some((link, names.map(host).collect()))
 }
 
+/// Infrastructure that a resource tells of: it belongs to nobody in particular.
+fn sighting(
+    seen: &ResourceObservation,
+    kind: EntityKind,
+    name: &str,
+    attributes: Attributes,
+) -> Sighting {
+    Sighting {
+        id: kind.id(&seen.tenant, name),
+        told: told(kind, name, None, attributes),
+    }
+}
+
+/// What a resource tells of itself.
+pub(crate) fn told(
+    kind: EntityKind,
+    name: &str,
+    tenant: Option<&TenantId>,
+    attributes: Attributes,
+) -> Told {
+    Told {
+        kind,
+        name: name.to_owned(),
+        tenant: tenant.cloned(),
+        claim: Claim::of(Provenance::Resource),
+        attributes,
+    }
+}
+
+/// Some of a resource's attributes, as texts: so the store keeps them, and so they are compared.
 fn attributes(resource: &Attributes, keep: impl Fn(&str) -> bool) -> Attributes {
     let kept = resource.iter().filter(|(key, _)| keep(key));
-    kept.map(|(key, value)| (key, value.clone())).collect()
+    kept.map(|(key, value)| (key, AttrValue::Str(value.text().into_owned())))
+        .collect()
 }

@@ -11,30 +11,40 @@ pub enum RelationKind {
     RunsOn,
     /// The first is a part of the second.
     PartOf,
+    /// The first uses the second: a volume, a database, a load balancer.
+    Uses,
     /// The first connects the second to others.
     Connects,
 }
 
 impl RelationKind {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [
+        Self::Calls,
+        Self::RunsOn,
+        Self::PartOf,
+        Self::Uses,
+        Self::Connects,
+    ];
+
     /// The kind's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Calls => "calls",
             Self::RunsOn => "runs_on",
             Self::PartOf => "part_of",
+            Self::Uses => "uses",
             Self::Connects => "connects",
         }
     }
 
     /// The kind that `word` names.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Calls, Self::RunsOn, Self::PartOf, Self::Connects]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
-/// Which signal says that a relation exists.
+/// Which signal says that something is so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provenance {
     /// A client span and its server span.
@@ -43,32 +53,62 @@ pub enum Provenance {
     ClientSpan,
     /// The attributes of one resource.
     Resource,
+    /// The entities that a resource names as such (OTLP entity references).
+    EntityRef,
+    /// A series of an exporter, by a mapping rule.
+    Metric,
+    /// A metric that counts the calls between two services, made by somebody else.
+    ServiceGraph,
+    /// An inventory that was imported.
+    Cmdb,
+    /// Two that must be the same or tied, because they name the same address or machine.
+    Address,
 }
 
 impl Provenance {
+    /// All signals.
+    pub const ALL: [Self; 8] = [
+        Self::SpanPair,
+        Self::ClientSpan,
+        Self::Resource,
+        Self::EntityRef,
+        Self::Metric,
+        Self::ServiceGraph,
+        Self::Cmdb,
+        Self::Address,
+    ];
+
     /// The signal's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SpanPair => "span-pair",
             Self::ClientSpan => "client-span",
             Self::Resource => "resource",
+            Self::EntityRef => "entity-ref",
+            Self::Metric => "metric",
+            Self::ServiceGraph => "service-graph",
+            Self::Cmdb => "cmdb",
+            Self::Address => "address",
         }
     }
 
     /// The signal that `word` names.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::SpanPair, Self::ClientSpan, Self::Resource]
+        Self::ALL
             .into_iter()
             .find(|provenance| provenance.as_str() == word)
     }
 
     /// How far a relation may be trusted that only this signal tells of, 0 to 1. An address in a client span may be a proxy's,
-    /// or have been given to somebody else.
+    /// or have been given to somebody else; an inventory lags behind what it describes.
     pub fn confidence(self) -> f64 {
         match self {
             Self::SpanPair => 1.0,
-            Self::Resource => 0.95,
+            Self::Resource | Self::EntityRef => 0.95,
+            Self::Metric | Self::ServiceGraph => 0.9,
+            Self::Cmdb => 0.8,
             Self::ClientSpan => 0.7,
+            Self::Address => 0.6,
         }
     }
 }
@@ -97,7 +137,9 @@ pub struct Relation {
     pub kind: RelationKind,
     /// The best signal that says so.
     pub provenance: Provenance,
-    /// How sure it is, 0 to 1.
+    /// Every signal that says so, as `<provenance>` or `<provenance>:<source>`, sorted.
+    pub sources: Vec<String>,
+    /// How sure it is, 0 to 1: the chance that not all of the signals are wrong, taken as independent.
     pub confidence: f64,
     /// Who answers for it; `None` when no rule says so.
     pub owner: Option<OwnerId>,

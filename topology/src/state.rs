@@ -1,212 +1,281 @@
-//! All that is known of entities and relations, with the intervals in which they were seen.
+//! All that is known of entities and relations: a petgraph graph with histories as its weights.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use demarc_proto::{Attributes, EntityId, Nanos, TenantId};
+use demarc_proto::{EntityId, Nanos};
+use petgraph::{
+    Direction,
+    stable_graph::{EdgeIndex, NodeIndex, StableDiGraph},
+    visit::EdgeRef,
+};
 
-use crate::{CallStats, EntityKind, Provenance, RelationKind, TopologyConfig};
+use crate::{
+    CallStats, Mappings, Provenance, RelationKind, TopologyConfig, address,
+    entity::VIRTUAL,
+    history::{Claim, EntityHistory, Noted, RelationHistory, Sighting, Tie},
+    mapping::NAME,
+};
 
 /// Key of a relation.
 pub(crate) type RelationKey = (EntityId, EntityId, RelationKind);
 
-/// Most intervals kept of one entity or relation; the oldest are forgotten here, not in the store.
-const MAX_INTERVALS: usize = 64;
-
-/// What is known; merging into it is commutative.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What is known; merging observations into it is commutative.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    pub(crate) entities: BTreeMap<EntityId, EntityHistory>,
-    pub(crate) relations: BTreeMap<RelationKey, RelationHistory>,
-    /// Caller and the name that it calls by -> the instrumented entity that answers to it.
-    pub(crate) aliases: BTreeMap<(EntityId, EntityId), EntityId>,
-}
-
-/// One entity through time.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct EntityHistory {
-    pub(crate) kind: EntityKind,
-    pub(crate) name: String,
-    pub(crate) tenant: Option<TenantId>,
-    pub(crate) attributes: Attributes,
-    /// The time of the newest telemetry that the attributes are from.
-    pub(crate) attributes_at: Nanos,
-    pub(crate) seen: Vec<Interval<()>>,
-}
-
-/// One relation through time.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct RelationHistory {
-    pub(crate) provenance: Provenance,
-    pub(crate) seen: Vec<Interval<CallStats>>,
-}
-
-/// A time without a gap, both ends inclusive, and what was summed up within it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Interval<T> {
-    pub(crate) first: Nanos,
-    pub(crate) last: Nanos,
-    pub(crate) sum: T,
-    /// Whether the store has this version.
-    pub(crate) is_persisted: bool,
-}
-
-/// An entity as one observation tells of it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Sighting {
-    pub(crate) id: EntityId,
-    pub(crate) kind: EntityKind,
-    pub(crate) name: String,
-    pub(crate) tenant: Option<TenantId>,
-    pub(crate) attributes: Attributes,
-}
-
-/// Values that can be summed.
-pub(crate) trait Summable: Copy {
-    fn plus(self, other: Self) -> Self;
-}
-
-impl Summable for () {
-    fn plus(self, (): ()) {}
-}
-
-impl Summable for CallStats {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            count: self.count + other.count,
-            errors: self.errors + other.errors,
-            client_duration_ns: self.client_duration_ns + other.client_duration_ns,
-            server_duration_ns: self.server_duration_ns + other.server_duration_ns,
-        }
-    }
+    pub(crate) graph: StableDiGraph<EntityHistory, RelationHistory>,
+    index: HashMap<EntityId, NodeIndex>,
+    edges: HashMap<(NodeIndex, NodeIndex, Tie), EdgeIndex>,
+    /// The tables by which series and resources are read.
+    pub(crate) mappings: Arc<Mappings>,
+    /// Who ever had a value of an attribute that ties entities: the attribute, the value, the nodes.
+    values: HashMap<(Arc<str>, String), BTreeSet<NodeIndex>>,
+    /// The attributes that tie entities.
+    tying: Vec<Arc<str>>,
+    /// Nodes and edges that changed since the store was written last.
+    pub(crate) dirty_nodes: Vec<NodeIndex>,
+    pub(crate) dirty_edges: Vec<EdgeIndex>,
+    /// Those that changed by too little to be written yet.
+    pub(crate) dirty_nodes_later: Vec<NodeIndex>,
+    pub(crate) dirty_edges_later: Vec<EdgeIndex>,
+    /// What was not taken because the limits were reached.
+    pub(crate) refused: u64,
 }
 
 impl State {
+    /// Nothing yet, to be read by these tables.
+    pub(crate) fn new(mappings: Arc<Mappings>) -> Self {
+        let ties = mappings.ties.iter();
+        let names: BTreeSet<&str> = ties
+            .flat_map(|tie| [tie.by.as_str(), tie.with.as_str()])
+            .chain(address::KEYS)
+            .chain([VIRTUAL])
+            .collect();
+        Self {
+            tying: names.into_iter().map(Arc::from).collect(),
+            mappings,
+            ..Self::default()
+        }
+    }
+
     /// Notes that an entity was seen during `[first, last]`.
     pub(crate) fn entity(
         &mut self,
         sighting: Sighting,
-        (first, last): (Nanos, Nanos),
+        during: (Nanos, Nanos),
         config: &TopologyConfig,
     ) {
-        let history = self
-            .entities
-            .entry(sighting.id)
-            .or_insert_with(|| EntityHistory {
-                kind: sighting.kind,
-                name: sighting.name,
-                tenant: sighting.tenant.clone(),
-                attributes: Attributes::default(),
-                attributes_at: Nanos(i64::MIN),
-                seen: Vec::new(),
-            });
-        // A service that also says what database it is, is that database.
-        history.kind = history.kind.max(sighting.kind);
-        // Told of by two tenants, it is shared.
-        if history.tenant != sighting.tenant {
-            history.tenant = None;
+        let Some(node) = self.place(&sighting.id, config) else {
+            return;
+        };
+        if self.graph[node].note(sighting.told, during, config) == Noted::New {
+            self.index_values(node);
         }
-        let is_newer = last >= history.attributes_at;
-        for (key, value) in sighting.attributes.0 {
-            if is_newer || !history.attributes.0.contains_key(&key) {
-                history.attributes.0.insert(key, value);
-            }
-        }
-        history.attributes_at = history.attributes_at.max(last);
-        widen(&mut history.seen, first, last, (), config.entity_gap());
-    }
-
-    /// Takes all that is known as what the store has.
-    pub(crate) fn mark_persisted(&mut self) {
-        let entities = self
-            .entities
-            .values_mut()
-            .flat_map(|history| &mut history.seen);
-        entities.for_each(|interval| interval.is_persisted = true);
-        let relations = self
-            .relations
-            .values_mut()
-            .flat_map(|history| &mut history.seen);
-        relations.for_each(|interval| interval.is_persisted = true);
+        self.touch_node(node);
     }
 
     /// Notes that a relation was seen during `[first, last]`.
     pub(crate) fn relation(
         &mut self,
-        key: RelationKey,
+        (from, to, kind): RelationKey,
         provenance: Provenance,
-        (first, last): (Nanos, Nanos),
+        during: (Nanos, Nanos),
         calls: CallStats,
         config: &TopologyConfig,
     ) {
-        let history = self
-            .relations
-            .entry(key)
-            .or_insert_with(|| RelationHistory {
-                provenance,
-                seen: Vec::new(),
-            });
-        if provenance.confidence() > history.provenance.confidence() {
-            history.provenance = provenance;
-        }
-        widen(&mut history.seen, first, last, calls, config.relation_gap());
+        let claim = (Claim::of(provenance), provenance.confidence());
+        self.tie(
+            (from, to, Tie::Relation(kind)),
+            claim,
+            (during, calls),
+            config,
+        );
     }
-}
 
-/// Adds `[first, last]` and joins what is no further apart than `gap`.
-fn widen<T: Summable>(
-    seen: &mut Vec<Interval<T>>,
-    first: Nanos,
-    last: Nanos,
-    sum: T,
-    gap: Duration,
-) {
-    let at = seen.partition_point(|interval| interval.first <= first);
-    seen.insert(
-        at,
-        Interval {
-            first,
-            last,
-            sum,
-            is_persisted: false,
-        },
-    );
-    let mut joined: Vec<Interval<T>> = Vec::with_capacity(seen.len());
-    for interval in seen.drain(..) {
-        match joined.last_mut() {
-            Some(before) if interval.first <= before.last.plus(gap) => {
-                before.last = before.last.max(interval.last);
-                before.sum = before.sum.plus(interval.sum);
-                before.is_persisted = false;
+    /// Notes what a claim says of a tie.
+    pub(crate) fn tie(
+        &mut self,
+        (from, to, kind): (EntityId, EntityId, Tie),
+        claim: (Claim, f64),
+        (during, calls): ((Nanos, Nanos), CallStats),
+        config: &TopologyConfig,
+    ) {
+        let ends = (self.place(&from, config), self.place(&to, config));
+        let (Some(from), Some(to)) = ends else {
+            return;
+        };
+        let key = (from, to, kind);
+        let edge = match self.edges.get(&key) {
+            Some(edge) => *edge,
+            None if self.graph.edge_count() >= config.max_relations => {
+                self.refused += 1;
+                return;
             }
-            _ => joined.push(interval),
+            None => {
+                let edge = self.graph.add_edge(from, to, RelationHistory::new(kind));
+                self.edges.insert(key, edge);
+                edge
+            }
+        };
+        self.graph[from].is_name |= kind == Tie::Alias;
+        self.graph[edge].note(claim, during, calls, config);
+        self.touch_edge(edge);
+    }
+
+    /// Notes by which values a node can be tied, as its newest version has them.
+    fn index_values(&mut self, node: NodeIndex) {
+        let Some(version) = self.graph[node].versions.last() else {
+            return;
+        };
+        let told = Arc::clone(&version.told);
+        for key in &self.tying {
+            let value = match &**key {
+                NAME => Some(told.name.clone()),
+                key => told.attributes.text(key).map(|value| value.into_owned()),
+            };
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                let place = (Arc::clone(key), value);
+                self.values.entry(place).or_default().insert(node);
+            }
         }
     }
-    let surplus = joined.len().saturating_sub(MAX_INTERVALS);
-    joined.drain(..surplus);
-    *seen = joined;
-}
 
-/// The interval that `at` falls into, or that ended less than `gap` before it.
-pub(crate) fn alive<T>(seen: &[Interval<T>], at: Nanos, gap: Duration) -> Option<&Interval<T>> {
-    seen.iter()
-        .rev()
-        .find(|interval| interval.first <= at && at <= interval.last.plus(gap))
-}
+    /// The nodes that ever had this value.
+    pub(crate) fn having(&self, key: &str, value: &str) -> impl Iterator<Item = NodeIndex> {
+        let place = (Arc::from(key), value.to_owned());
+        self.values.get(&place).into_iter().flatten().copied()
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Marks a node as changed since the store was written.
+    pub(crate) fn touch_node(&mut self, node: NodeIndex) {
+        let history = &mut self.graph[node];
+        if !history.is_queued {
+            history.is_queued = true;
+            self.dirty_nodes.push(node);
+        }
+    }
 
-    #[test]
-    fn a_gap_closes_an_interval_and_a_late_arrival_bridges_it() {
-        let gap = Duration::from_nanos(10);
-        let mut seen = Vec::new();
-        widen(&mut seen, Nanos(0), Nanos(5), (), gap);
-        widen(&mut seen, Nanos(30), Nanos(31), (), gap);
-        assert_eq!(seen.len(), 2);
-        assert!(alive(&seen, Nanos(20), gap).is_none());
-        widen(&mut seen, Nanos(14), Nanos(21), (), gap);
-        assert_eq!(seen.len(), 1);
-        assert_eq!((seen[0].first, seen[0].last), (Nanos(0), Nanos(31)));
+    /// Marks an edge as changed since the store was written.
+    pub(crate) fn touch_edge(&mut self, edge: EdgeIndex) {
+        let history = &mut self.graph[edge];
+        if !history.is_queued {
+            history.is_queued = true;
+            self.dirty_edges.push(edge);
+        }
+    }
+
+    /// The node of an entity, made if there is none; `None` when there are too many.
+    fn place(&mut self, id: &EntityId, config: &TopologyConfig) -> Option<NodeIndex> {
+        if let Some(node) = self.index.get(id) {
+            return Some(*node);
+        }
+        if self.graph.node_count() >= config.max_entities {
+            self.refused += 1;
+            return None;
+        }
+        let node = self.graph.add_node(EntityHistory::new(id.clone()));
+        self.index.insert(id.clone(), node);
+        Some(node)
+    }
+
+    /// The node of an entity.
+    pub(crate) fn node(&self, id: &EntityId) -> Option<NodeIndex> {
+        self.index.get(id).copied()
+    }
+
+    /// The edge between two nodes.
+    pub(crate) fn edge(&self, from: NodeIndex, to: NodeIndex, kind: Tie) -> Option<EdgeIndex> {
+        self.edges.get(&(from, to, kind)).copied()
+    }
+
+    /// The edges of a node in one direction, each with the node at its other end.
+    pub(crate) fn edges(
+        &self,
+        node: NodeIndex,
+        direction: Direction,
+    ) -> impl Iterator<Item = (NodeIndex, &RelationHistory)> {
+        self.graph
+            .edges_directed(node, direction)
+            .map(move |edge| match direction {
+                Direction::Outgoing => (edge.target(), edge.weight()),
+                Direction::Incoming => (edge.source(), edge.weight()),
+            })
+    }
+
+    /// Looks again at what had changed by too little to be written.
+    pub(crate) fn queue_later(&mut self) {
+        let (nodes, edges) = (&mut self.dirty_nodes_later, &mut self.dirty_edges_later);
+        self.dirty_nodes.append(nodes);
+        self.dirty_edges.append(edges);
+    }
+
+    /// Takes all that is known as what the store has.
+    pub(crate) fn mark_kept(&mut self) {
+        for history in self.graph.node_weights_mut() {
+            history.is_queued = false;
+            for version in &mut history.versions {
+                version.seen.mark_kept();
+            }
+        }
+        for history in self.graph.edge_weights_mut() {
+            history.is_queued = false;
+            history
+                .claims
+                .iter_mut()
+                .for_each(|one| one.seen.mark_kept());
+        }
+        self.dirty_nodes.clear();
+        self.dirty_edges.clear();
+    }
+
+    /// Takes nothing as what the store has: all is to be written again.
+    pub(crate) fn mark_unkept(&mut self) {
+        for node in self.graph.node_indices().collect::<Vec<_>>() {
+            for version in &mut self.graph[node].versions {
+                version.seen.mark_unkept();
+            }
+            self.touch_node(node);
+        }
+        for edge in self.graph.edge_indices().collect::<Vec<_>>() {
+            let claims = &mut self.graph[edge].claims;
+            claims.iter_mut().for_each(|one| one.seen.mark_unkept());
+            self.touch_edge(edge);
+        }
+    }
+
+    /// Forgets what was told last before `horizon`: the store still has it.
+    pub(crate) fn forget(&mut self, horizon: Nanos) {
+        let is_old = |newest: Option<Nanos>| newest.is_none_or(|newest| newest < horizon);
+        let old_edges: Vec<EdgeIndex> = self
+            .graph
+            .edge_indices()
+            .filter(|edge| !self.graph[*edge].is_queued && is_old(self.graph[*edge].newest()))
+            .collect();
+        for edge in old_edges {
+            if let Some((from, to)) = self.graph.edge_endpoints(edge) {
+                self.edges.remove(&(from, to, self.graph[edge].kind));
+                self.graph.remove_edge(edge);
+            }
+        }
+        let old_nodes: Vec<NodeIndex> = self
+            .graph
+            .node_indices()
+            .filter(|node| {
+                let history = &self.graph[*node];
+                let is_alone = self.graph.neighbors_undirected(*node).next().is_none();
+                !history.is_queued && is_alone && is_old(history.newest())
+            })
+            .collect();
+        for node in old_nodes {
+            if let Some(history) = self.graph.remove_node(node) {
+                self.index.remove(&history.id);
+            }
+        }
+        self.values.retain(|_, nodes| {
+            nodes.retain(|node| self.graph.contains_node(*node));
+            !nodes.is_empty()
+        });
     }
 }

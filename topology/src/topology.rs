@@ -1,14 +1,27 @@
 //! The loop around the pure core: takes observations in, keeps them in the store, hands out graphs.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
-use demarc_proto::{Clock, Nanos, Observation, TenantId};
+use demarc_proto::{Clock, EntityId, Nanos, Observation, TenantId};
 use demarc_store::Store;
-use parking_lot::Mutex;
+use parking_lot::{RwLock, RwLockReadGuard};
+use petgraph::stable_graph::NodeIndex;
 
 use crate::{
-    Graph, Responsibility, TopologyConfig, TopologyError, calls, identify, persist, state::State,
+    ConflictKind, Graph, ImportReport, ImportRequest, ImportRun, Mappings, Problems, Relation,
+    Responsibility, TopologyConfig, TopologyError, UnmappedMetric, calls, identify,
+    import::{self, Ground, Importer},
+    persist::{self, Amount},
+    problem,
+    state::State,
+    view::View,
 };
+
+/// Observations that are merged, and nodes that are read, before others get their turn.
+const TURN: usize = 512;
 
 /// All entities and relations of all tenants.
 #[derive(Debug)]
@@ -16,8 +29,21 @@ pub struct Topology {
     store: Arc<Store>,
     config: TopologyConfig,
     responsibility: Responsibility,
-    clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) state: RwLock<State>,
+}
+
+/// What is asked of the surroundings of an entity.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// The middle.
+    pub entity: EntityId,
+    /// How many steps away.
+    pub depth: usize,
+    /// Most entities in the answer; the nearest come first.
+    pub most: usize,
+    /// When.
+    pub at: Nanos,
 }
 
 impl Topology {
@@ -28,33 +54,159 @@ impl Topology {
         responsibility: Responsibility,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, TopologyError> {
-        let mut state = State::default();
+        let mut mappings = Mappings::shipped();
+        for path in &config.mapping_files {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| {
+                TopologyError::Mapping(format!("mapping_files {}: {error}", path.display()))
+            })?;
+            mappings.add(&text)?;
+        }
+        let mut state = State::new(Arc::new(mappings));
         for tenant in store.tenants() {
             persist::load(&mut state, &store.snapshot(&tenant), &config).await?;
         }
-        state.mark_persisted();
-        let state = Mutex::new(state);
+        state.mark_kept();
         Ok(Arc::new(Self {
             store,
             config,
             responsibility,
             clock,
-            state,
+            state: RwLock::new(state),
         }))
     }
 
     /// Takes observations in, in any order.
     pub fn observe(&self, observations: &[Observation]) {
-        let mut state = self.state.lock();
-        for observation in observations {
-            merge(&mut state, observation, &self.config);
+        for turn in observations.chunks(TURN) {
+            let mut state = self.state.write();
+            for observation in turn {
+                merge(&mut state, observation, &self.config);
+            }
         }
     }
 
     /// The graph as it was at `at`.
     pub fn graph_at(&self, at: Nanos) -> Arc<Graph> {
-        let state = self.state.lock();
-        Arc::new(Graph::of(&state, &self.responsibility, &self.config, at))
+        let mut state = self.state.read();
+        let nodes: Vec<NodeIndex> = state.graph.node_indices().collect();
+        let graph = self.graph_of(&mut state, &nodes, at, |_| true);
+        let graph = graph.without_unreached();
+        Arc::new(graph.owned_by(&self.responsibility))
+    }
+
+    /// The entities within some steps of one, and all that ties them; `None` when there is no such entity then.
+    pub fn neighbourhood(&self, around: &Around) -> Option<Graph> {
+        let mut state = self.state.read();
+        let start = state.node(&around.entity)?;
+        let view = self.view(&state, around.at);
+        view.entity(start)?;
+        let nodes = view.around(start, around.depth, around.most);
+        let inside: HashSet<NodeIndex> = nodes.iter().copied().collect();
+        let is_inside = |node| inside.contains(&node);
+        let graph = self.graph_of(&mut state, &nodes, around.at, is_inside);
+        Some(graph.owned_by(&self.responsibility))
+    }
+
+    /// As [`Self::neighbourhood`], of what `tenant` may see: steps lead over nothing else.
+    pub fn visible_neighbourhood(&self, tenant: &TenantId, around: &Around) -> Option<Graph> {
+        if *tenant.as_str() == self.config.operator_tenant {
+            return self.neighbourhood(around);
+        }
+        let visible = self.visible_at(tenant, around.at);
+        visible.around(&around.entity, around.depth, around.most)
+    }
+
+    /// What is wrong with the graph at `at`; a tenant other than the operator is told of what it may see only.
+    pub fn problems(&self, tenant: &TenantId, at: Nanos) -> Problems {
+        let graph = self.visible_at(tenant, at);
+        let mut problems = Problems::of(&graph);
+        let mut state = self.state.read();
+        problems.refused = state.refused;
+        let nodes: Vec<NodeIndex> = state.graph.node_indices().collect();
+        for turn in nodes.chunks(TURN) {
+            let view = self.view(&state, at);
+            let found = turn.iter().flat_map(|node| view.conflicts(*node));
+            problems.conflicts.extend(found);
+            RwLockReadGuard::bump(&mut state);
+        }
+        if *tenant.as_str() != self.config.operator_tenant {
+            // The other kinds name who else has an address, and that may be another agency.
+            problems.conflicts.retain(|conflict| {
+                conflict.kind == ConflictKind::SharedIdentity
+                    && graph.get(&conflict.entity).is_some()
+            });
+            problems.refused = 0;
+        }
+        problems.conflicts.sort();
+        problems.unmapped = self.unmapped(tenant, &graph);
+        problems
+    }
+
+    /// The metrics that lead to no entity; the operator is told of every tenant's.
+    fn unmapped(&self, tenant: &TenantId, graph: &Graph) -> Vec<UnmappedMetric> {
+        let mut tenants = vec![tenant.clone()];
+        if *tenant.as_str() == self.config.operator_tenant {
+            tenants = self.store.tenants();
+        }
+        let mappings = self.mappings();
+        let mut found = Vec::new();
+        for tenant in tenants {
+            let snapshot = self.store.snapshot(&tenant);
+            found.extend(problem::unmapped(&snapshot, &mappings, graph));
+        }
+        found
+    }
+
+    /// The graph as it was at `at`, cut to what a tenant may see.
+    pub fn visible_at(&self, tenant: &TenantId, at: Nanos) -> Arc<Graph> {
+        let graph = self.graph_at(at);
+        match self.operator() {
+            Some(operator) if operator != *tenant => Arc::new(graph.visible_to(tenant, &operator)),
+            _ => graph,
+        }
+    }
+
+    fn view<'a>(&'a self, state: &'a State, at: Nanos) -> View<'a> {
+        View {
+            state,
+            config: &self.config,
+            at,
+        }
+    }
+
+    /// The graph of some nodes, without owners; lets writers have their turn in between.
+    fn graph_of(
+        &self,
+        state: &mut RwLockReadGuard<'_, State>,
+        nodes: &[NodeIndex],
+        at: Nanos,
+        is_wanted: impl Fn(NodeIndex) -> bool,
+    ) -> Graph {
+        let mut entities = BTreeMap::new();
+        let mut relations: Vec<Relation> = Vec::new();
+        for turn in nodes.chunks(TURN) {
+            let view = self.view(state, at);
+            for node in turn {
+                if let Some(entity) = view.entity(*node) {
+                    entities.insert(entity.id.clone(), entity);
+                    relations.extend(view.relations_from(*node, &is_wanted));
+                }
+            }
+            RwLockReadGuard::bump(state);
+        }
+        Graph::new(at, entities, relations)
+    }
+
+    /// Refuses an id that `tenant` may not tell anything of: only the operator may tell of what is not its own.
+    pub fn may_tell_of(&self, tenant: &TenantId, field: &str, id: &EntityId) -> Result<(), String> {
+        let operator = &self.config.operator_tenant;
+        Importer { tenant, operator }.may_name(field, id)
+    }
+
+    /// The tables by which series and resources are read.
+    pub fn mappings(&self) -> Arc<Mappings> {
+        Arc::clone(&self.state.read().mappings)
     }
 
     /// Who answers for what.
@@ -62,32 +214,90 @@ impl Topology {
         &self.responsibility
     }
 
+    /// What the topology was told.
+    pub fn config(&self) -> &TopologyConfig {
+        &self.config
+    }
+
     /// The tenant that sees everything.
     pub fn operator(&self) -> Option<TenantId> {
         TenantId::new(self.config.operator_tenant.clone()).ok()
     }
 
-    /// Writes what changed since the last call to the store.
+    /// Takes an inventory in, or says what that would change. When it returns, what was taken is durable.
+    #[tracing::instrument(skip_all, err, fields(tenant = %request.tenant, source = request.source))]
+    pub async fn import(&self, request: &ImportRequest<'_>) -> Result<ImportReport, TopologyError> {
+        let read = import::read(request.text, request.format)?;
+        let claim = import::claim(&request.source)?;
+        let report = {
+            let mut state = self.state.write();
+            let ground = Ground {
+                state: &state,
+                claim: &claim,
+                now: self.clock.now(),
+                mode: request.mode,
+            };
+            let importer = Importer {
+                tenant: &request.tenant,
+                operator: &self.config.operator_tenant,
+            };
+            let mut plan = import::plan(ground, read, importer);
+            let report = std::mem::take(&mut plan.report);
+            if request.run == ImportRun::Real {
+                plan.apply(&mut state, &claim, &self.config);
+            }
+            report
+        };
+        if request.run == ImportRun::Real {
+            self.write(Amount::Due).await?;
+        }
+        Ok(report)
+    }
+
+    /// Writes what is new or has grown by much to the store, and forgets what is older than the history that is kept.
     #[tracing::instrument(skip_all, err)]
     pub async fn persist(&self) -> Result<(), TopologyError> {
-        let rows = {
-            let mut state = self.state.lock();
-            let graph = Graph::of(&state, &self.responsibility, &self.config, self.clock.now());
-            persist::changed(&mut state, &graph, &self.config)
-        };
-        for (tenant, rows) in rows {
-            if let Ok(tenant) = TenantId::new(tenant) {
-                self.store.append(&tenant, rows).await?;
+        self.write(Amount::Due).await?;
+        let horizon = self.clock.now().minus(self.config.history());
+        self.state.write().forget(horizon);
+        Ok(())
+    }
+
+    /// Writes all that changed to the store: before it closes.
+    #[tracing::instrument(skip_all, err)]
+    pub async fn close(&self) -> Result<(), TopologyError> {
+        self.write(Amount::All).await
+    }
+
+    async fn write(&self, amount: Amount) -> Result<(), TopologyError> {
+        self.state.write().queue_later();
+        let owners = (&self.responsibility, self.clock.now());
+        loop {
+            let changed = persist::changed(&mut self.state.write(), owners, amount, &self.config);
+            let Some(rows) = changed else { return Ok(()) };
+            for (tenant, rows) in rows {
+                let Ok(tenant) = TenantId::new(tenant) else {
+                    continue;
+                };
+                if let Err(error) = self.store.append(&tenant, rows).await {
+                    // Which facts these rows were of is not known any more; a row that is written twice does no harm.
+                    self.state.write().mark_unkept();
+                    return Err(error.into());
+                }
             }
         }
-        Ok(())
     }
 }
 
 /// Merges one observation; the order of observations does not matter.
 pub(crate) fn merge(state: &mut State, observation: &Observation, config: &TopologyConfig) {
+    let mappings = Arc::clone(&state.mappings);
     match observation {
-        Observation::Resource(seen) => identify::resource(state, seen, config),
+        Observation::Resource(seen) => {
+            identify::resource(state, seen, config);
+            mappings.resource(state, seen, config);
+        }
         Observation::Calls(seen) => calls::calls(state, seen, config),
+        Observation::Series(seen) => mappings.series(state, seen, config),
     }
 }

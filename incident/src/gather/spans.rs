@@ -5,7 +5,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, Int64Type},
 };
-use demarc_proto::{EntityId, Nanos, TenantId, TimeRange};
+use demarc_proto::{EntityId, Nanos, Peer, TenantId, TimeRange};
 use demarc_query::Engine;
 
 use crate::IncidentError;
@@ -89,27 +89,33 @@ fn of_batch(tenant: &TenantId, batch: &RecordBatch, spans: &mut Vec<Span>) {
             None => format!("service:{tenant}/{service}"),
         };
         let is_client = matches!(kind.as_str(), "CLIENT" | "PRODUCER");
+        let service = EntityId(service);
+        let peer = if is_client {
+            address(tenant, &service, (&columns, row))
+        } else {
+            None
+        };
         spans.push(Span {
             trace: columns.bytes("trace_id", row).unwrap_or_default(),
             id: columns.bytes("span_id", row).unwrap_or_default(),
             parent: columns.bytes("parent_span_id", row),
-            service: EntityId(service),
+            service,
             is_client,
             is_server: matches!(kind.as_str(), "SERVER" | "CONSUMER"),
             start: Nanos(columns.number("start_time", row)),
             duration_ns: columns.number("duration", row),
             failed: columns.text("status_code", row).as_deref() == Some("ERROR"),
-            peer: if is_client {
-                address(tenant, &columns, row)
-            } else {
-                None
-            },
+            peer,
         });
     }
 }
 
-/// As `topology` names the same peers.
-fn address(tenant: &TenantId, columns: &Columns, row: usize) -> Option<Address> {
+/// Whom a client span of `caller` says it called.
+fn address(
+    tenant: &TenantId,
+    caller: &EntityId,
+    (columns, row): (&Columns, usize),
+) -> Option<Address> {
     let text = |name: &str| columns.text(name, row);
     let host = text("address");
     let place = match (&host, text("port")) {
@@ -124,31 +130,32 @@ fn address(tenant: &TenantId, columns: &Columns, row: usize) -> Option<Address> 
         ),
         None => format!("attributes['server.address'] = {}", quoted(&host)),
     });
-    if let Some(system) = text("db") {
-        let named = place
-            .or(text("db_namespace"))
-            .unwrap_or_else(|| "unknown".to_owned());
-        let entity = EntityId(format!("database:{tenant}/{system}/{named}"));
+    let (peer, condition) = if let Some(system) = text("db") {
         let condition = by_place
             .unwrap_or_else(|| format!("attributes['db.system.name'] = {}", quoted(&system)));
-        return Some(Address { entity, condition });
-    }
-    if let Some(system) = text("messaging") {
-        let destination = text("destination").unwrap_or_default();
-        let entity = EntityId(format!("queue:{tenant}/{system}/{destination}"));
+        let namespace = text("db_namespace");
+        let peer = Peer::Database {
+            system,
+            namespace,
+            address: place,
+        };
+        (peer, condition)
+    } else if let Some(system) = text("messaging") {
         let condition = format!("attributes['messaging.system'] = {}", quoted(&system));
-        return Some(Address { entity, condition });
-    }
-    if let Some(peer) = text("peer") {
-        let entity = EntityId(format!("external:{tenant}/{peer}"));
+        let destination = text("destination").unwrap_or_default();
+        let peer = Peer::Messaging {
+            system,
+            destination,
+        };
+        (peer, condition)
+    } else if let Some(peer) = text("peer") {
         let condition = format!("attributes['peer.service'] = {}", quoted(&peer));
-        return Some(Address { entity, condition });
-    }
-    let entity = EntityId(format!("external:{tenant}/{}", place?));
-    Some(Address {
-        entity,
-        condition: by_place?,
-    })
+        (Peer::Remote { address: peer }, condition)
+    } else {
+        (Peer::Remote { address: place? }, by_place?)
+    };
+    let entity = demarc_topology::peer_id(tenant, caller, &peer)?;
+    Some(Address { entity, condition })
 }
 
 /// A text as an SQL literal.

@@ -44,6 +44,7 @@ async fn graph() -> Arc<Graph> {
             tenant: tenant(owner),
             at: Nanos(5),
             resource,
+            entities: Vec::new(),
         };
         topology.observe(&[Observation::Resource(seen)]);
     }

@@ -33,6 +33,13 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 }
 
 impl Params {
+    /// The parameters of a URL alone, for requests whose body is something else.
+    pub(crate) fn of_url(uri: &http::Uri) -> Result<Self, ApiError> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|error| ApiError::bad_request(format!("URL parameters: {error}")))?;
+        Ok(Self(pairs))
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self
             .0

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use demarc_topology::{Entity, Relation, RelationKind};
+use demarc_proto::EntityId;
+use demarc_topology::{Around, Entity, Graph, Relation, RelationKind};
 use serde_json::{Value as Body, json};
 
 use super::{params::Params, prometheus::success};
@@ -16,7 +17,71 @@ pub(crate) async fn topology(
     params: Params,
 ) -> Result<Json<Body>, ApiError> {
     let at = params.time("at")?.unwrap_or_else(|| app.clock.now());
-    let graph = app.topology.graph_at(at).visible_to(&tenant, &app.operator);
+    success(body(&app, &app.topology.visible_at(&tenant, at)))
+}
+
+/// `entity`: the middle; `depth`: steps from it, 1 when absent; `limit`: most entities, 500 when absent; `at`: now when absent.
+pub(crate) async fn neighbourhood(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    params: Params,
+) -> Result<Json<Body>, ApiError> {
+    let around = Around {
+        entity: EntityId(params.require("entity")?.to_owned()),
+        depth: number(&params, "depth", 1, 20)?,
+        most: number(&params, "limit", 500, 100_000)?,
+        at: params.time("at")?.unwrap_or_else(|| app.clock.now()),
+    };
+    match app.topology.visible_neighbourhood(&tenant, &around) {
+        Some(graph) => success(body(&app, &graph)),
+        None => Err(ApiError::not_found(format!(
+            "entity {:?}: tenant {tenant} sees no such entity at that time",
+            around.entity.0
+        ))),
+    }
+}
+
+fn number(params: &Params, name: &str, default: usize, most: usize) -> Result<usize, ApiError> {
+    let Some(text) = params.get(name) else {
+        return Ok(default);
+    };
+    let read = text.parse().ok().filter(|number| *number <= most);
+    read.ok_or_else(|| {
+        ApiError::bad_request(format!("{name} {text:?}: must be a number up to {most}"))
+    })
+}
+
+/// What is wrong with the graph: unmapped metrics, unowned entities, orphans, conflicts.
+pub(crate) async fn problems(
+    State(app): State<Arc<App>>,
+    Tenant(tenant): Tenant,
+    params: Params,
+) -> Result<Json<Body>, ApiError> {
+    let at = params.time("at")?.unwrap_or_else(|| app.clock.now());
+    let problems = app.topology.problems(&tenant, at);
+    let ids = |ids: &[EntityId]| ids.iter().map(|id| id.0.clone()).collect::<Vec<_>>();
+    let unmapped = problems.unmapped.iter().map(|one| {
+        json!({
+            "tenant": one.tenant.as_str(), "metric": one.metric, "series": one.series, "jobs": one.jobs,
+        })
+    });
+    let conflicts = problems.conflicts.iter().map(|one| {
+        json!({
+            "kind": one.kind.as_str(), "entity": one.entity.0, "about": one.about, "claims": one.claims,
+            "resolution": one.resolution,
+        })
+    });
+    success(json!({
+        "at": at.as_secs_f64(),
+        "unmappedMetrics": unmapped.collect::<Vec<_>>(),
+        "unowned": ids(&problems.unowned),
+        "orphans": ids(&problems.orphans),
+        "conflicts": conflicts.collect::<Vec<_>>(),
+        "refusedSightings": problems.refused,
+    }))
+}
+
+fn body(app: &App, graph: &Graph) -> Body {
     let parties = &app.topology.responsibility().parties;
     let owners: BTreeMap<&str, Body> = graph
         .entities
@@ -30,12 +95,12 @@ pub(crate) async fn topology(
             )
         })
         .collect();
-    success(json!({
-        "at": at.as_secs_f64(),
+    json!({
+        "at": graph.at.as_secs_f64(),
         "entities": graph.entities.values().map(entity).collect::<Vec<_>>(),
         "relations": graph.relations.iter().map(relation).collect::<Vec<_>>(),
         "owners": owners,
-    }))
+    })
 }
 
 fn entity(entity: &Entity) -> Body {
@@ -63,12 +128,14 @@ fn relation(one: &Relation) -> Body {
         "to": one.to.0,
         "kind": one.kind.as_str(),
         "provenance": one.provenance.as_str(),
+        "sources": one.sources,
         "confidence": one.confidence,
         "owner": one.owner.as_ref().map(|owner| owner.as_str()),
         "firstSeen": one.first_seen.as_secs_f64(),
         "lastSeen": one.last_seen.as_secs_f64(),
     });
-    if one.kind == RelationKind::Calls {
+    // Calls that somebody else counted are in that metric, not here.
+    if one.kind == RelationKind::Calls && one.calls.count > 0 {
         let calls = one.calls;
         let count = calls.count.max(1) as f64;
         let seconds = one.last_seen.since(one.first_seen).as_secs_f64();

@@ -53,6 +53,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         &[
             "demarc-proto",
             "demarc-store",
+            "demarc-topology",
             "demarc-ingest",
             "demarc-query",
         ],

@@ -14,3 +14,4 @@ mod otlp;
 mod prometheus;
 mod python;
 mod sql;
+mod topology;

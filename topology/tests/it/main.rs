@@ -4,7 +4,9 @@
     reason = "a test that cannot go on is to panic where it stands"
 )]
 
+mod exporters;
 mod graphs;
+mod import;
 mod order;
 mod persist;
 mod scene;

@@ -36,7 +36,7 @@ async fn a_graph_is_the_same_after_a_restart() {
     topology.persist().await.unwrap();
     topology.observe(&observations(lines[3]));
     topology.persist().await.unwrap();
-    topology.persist().await.unwrap();
+    topology.close().await.unwrap();
     let wanted = topology.graph_at(second(45));
     store.close().await.unwrap();
     drop((store, topology));

@@ -2,6 +2,8 @@
 //!
 //! `<second> resource <tenant> key=value ...`
 //! `<second> calls <tenant>/<service> -> <tenant>/<service> <count> <errors> [as <address>]`
+//! `<second> calls <tenant>/<service> -> <tenant>/<service> <count> <errors> over <system>@<queue>`; `-` is a caller that sends no spans
+//! `<second> calls <tenant>/<service> -> queue <system>@<queue> <count> <errors>`
 //! `<second> calls <tenant>/<service> -> db <system>@<address> <count> <errors>`
 //! `<second> calls <tenant>/<service> -> remote <address> <count> <errors>`
 
@@ -37,6 +39,7 @@ fn observation(line: &str) -> Observation {
                 tenant: tenant(words[2]),
                 at,
                 resource,
+                entities: Vec::new(),
             })
         }
         "calls" => Observation::Calls(calls(at, &words[2..])),
@@ -45,7 +48,7 @@ fn observation(line: &str) -> Observation {
 }
 
 fn calls(at: Nanos, words: &[&str]) -> CallObservation {
-    let client = side(words[0]);
+    let client = (words[0] != "-").then(|| side(words[0]));
     assert_eq!(words[1], "->");
     let (server, rest) = match words[2] {
         "db" => {
@@ -66,24 +69,34 @@ fn calls(at: Nanos, words: &[&str]) -> CallObservation {
             },
             &words[4..],
         ),
+        "queue" => (queue(words[3]), &words[4..]),
         service => (Peer::Instrumented(side(service)), &words[3..]),
     };
     let alias = match rest {
         [_, _, "as", address] => Some(Box::new(Peer::Remote {
             address: (*address).to_owned(),
         })),
+        [_, _, "over", name] => Some(Box::new(queue(name))),
         _ => None,
     };
     let count: u64 = rest[0].parse().unwrap();
     CallObservation {
         window: TimeRange::new(at, Nanos(at.0 + SECOND)).unwrap(),
-        client: Some(client),
+        client,
         server,
         alias,
         count,
         errors: rest[1].parse().unwrap(),
         client_duration_ns: count * 2_000_000,
         server_duration_ns: count * 1_000_000,
+    }
+}
+
+fn queue(name: &str) -> Peer {
+    let (system, destination) = name.split_once('@').unwrap();
+    Peer::Messaging {
+        system: system.to_owned(),
+        destination: destination.to_owned(),
     }
 }
 

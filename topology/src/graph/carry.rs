@@ -1,0 +1,144 @@
+//! What carries what, and who suffers when it fails.
+
+use std::collections::BTreeSet;
+
+use demarc_proto::EntityId;
+
+use crate::{Entity, EntityKind, Graph, RelationKind};
+
+impl Graph {
+    /// All that carries `id`: what it or its instances run on, down to the last host, in the order of their ids.
+    pub fn carriers_of(&self, id: &EntityId) -> Vec<&Entity> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&EntityId> = self.parts_of(id).iter().map(|part| &part.id).collect();
+        open.push(id);
+        while let Some(next) = open.pop() {
+            for one in self.outgoing(next, RelationKind::RunsOn) {
+                if found.insert(&one.to) {
+                    open.push(&one.to);
+                }
+            }
+        }
+        found.into_iter().filter_map(|id| self.get(id)).collect()
+    }
+
+    /// The hosts and nodes that carry `id`.
+    pub fn hosts_of(&self, id: &EntityId) -> Vec<&Entity> {
+        let is_host = |entity: &&Entity| {
+            matches!(
+                entity.kind,
+                EntityKind::Host | EntityKind::Node | EntityKind::Vm
+            )
+        };
+        self.carriers_of(id).into_iter().filter(is_host).collect()
+    }
+
+    /// The services whose instances `carrier` carries, in the order of their ids.
+    pub fn carried_by(&self, carrier: &EntityId) -> Vec<&Entity> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![carrier];
+        let mut known = BTreeSet::new();
+        while let Some(next) = open.pop() {
+            for one in self.incoming(next, RelationKind::RunsOn) {
+                if known.insert(&one.from) {
+                    open.push(&one.from);
+                }
+            }
+            let is_service = |entity: &Entity| entity.id.0.starts_with("service:");
+            if self.get(next).is_some_and(is_service) {
+                found.insert(next);
+            }
+            let wholes = self.outgoing(next, RelationKind::PartOf).map(|one| &one.to);
+            // A pod is part of a workload, and a node of a cluster: no services.
+            found.extend(wholes.filter(|id| self.get(id).is_some_and(is_service)));
+        }
+        found.into_iter().filter_map(|id| self.get(id)).collect()
+    }
+
+    /// The links between the hosts of `from` and the hosts of `to`; a link that names one end only counts for that end.
+    pub fn links_between(&self, from: &EntityId, to: &EntityId) -> Vec<&Entity> {
+        let names = |id: &EntityId| -> BTreeSet<EntityId> {
+            self.hosts_of(id)
+                .into_iter()
+                .map(|host| host.id.clone())
+                .collect()
+        };
+        let (from_hosts, to_hosts) = (names(from), names(to));
+        let connects = |link: &&Entity| {
+            let ends: Vec<&EntityId> = self
+                .outgoing(&link.id, RelationKind::Connects)
+                .map(|one| &one.to)
+                .collect();
+            let touches = |hosts: &BTreeSet<EntityId>| ends.iter().any(|end| hosts.contains(*end));
+            match ends.len() {
+                0 => false,
+                1 => touches(&from_hosts) && to_hosts.is_empty(),
+                _ => touches(&from_hosts) && touches(&to_hosts) && from_hosts != to_hosts,
+            }
+        };
+        let links = self
+            .entities
+            .values()
+            .filter(|entity| entity.kind == EntityKind::Link);
+        links.filter(connects).collect()
+    }
+
+    /// All that suffers when `id` fails: what it carries, what uses it, what it is a part of where that is a machine, and all that
+    /// calls that, directly or not. `id` itself is not in it.
+    pub fn blast_radius(&self, id: &EntityId) -> BTreeSet<EntityId> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![id.clone()];
+        while let Some(next) = open.pop() {
+            let carried = self
+                .carried_by(&next)
+                .into_iter()
+                .map(|entity| entity.id.clone());
+            let callers = self
+                .incoming(&next, RelationKind::Calls)
+                .map(|one| one.from.clone());
+            let users = self
+                .incoming(&next, RelationKind::Uses)
+                .map(|one| one.from.clone());
+            let connected = self.callers_over(&next).into_iter();
+            let others = users.chain(connected).chain(self.machine_of(&next));
+            for one in carried.chain(callers).chain(others).collect::<Vec<_>>() {
+                if one != *id && found.insert(one.clone()) {
+                    open.push(one);
+                }
+            }
+        }
+        found
+    }
+
+    /// The machine that a disk or an interface is a part of.
+    fn machine_of(&self, id: &EntityId) -> Option<EntityId> {
+        let entity = self.get(id)?;
+        if !matches!(entity.kind, EntityKind::Disk | EntityKind::Interface) {
+            return None;
+        }
+        let mut wholes = self.outgoing(id, RelationKind::PartOf);
+        wholes.next().map(|one| one.to.clone())
+    }
+
+    /// The callers whose calls take the link `id`.
+    fn callers_over(&self, id: &EntityId) -> Vec<EntityId> {
+        if self
+            .get(id)
+            .is_none_or(|entity| entity.kind != EntityKind::Link)
+        {
+            return Vec::new();
+        }
+        let calls = self
+            .relations
+            .iter()
+            .filter(|one| one.kind == RelationKind::Calls);
+        calls
+            .filter(|call| {
+                self.links_between(&call.from, &call.to)
+                    .iter()
+                    .any(|link| link.id == *id)
+            })
+            .map(|call| call.from.clone())
+            .collect()
+    }
+}

@@ -1,0 +1,352 @@
+//! The state at one time: entities and relations out of their histories.
+
+use std::collections::{BTreeMap, HashSet};
+
+use demarc_proto::{EntityId, Nanos};
+use petgraph::{Direction, stable_graph::NodeIndex};
+
+use crate::{
+    CallStats, Entity, EntityKind, Provenance, Relation, RelationKind, TopologyConfig,
+    history::{Known, RelationHistory, Tie},
+    interval::Summable,
+    state::State,
+};
+
+/// The state at one time.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) config: &'a TopologyConfig,
+    pub(crate) at: Nanos,
+}
+
+/// Whom a caller reaches under a name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Reached {
+    pub(crate) node: NodeIndex,
+    /// How sure that is, 0 to 1.
+    pub(crate) confidence: f64,
+    pub(crate) via: Option<Provenance>,
+}
+
+impl Reached {
+    fn itself(node: NodeIndex) -> Self {
+        Self {
+            node,
+            confidence: 1.0,
+            via: None,
+        }
+    }
+}
+
+impl View<'_> {
+    /// The entity of a node, without its owner; `None` when it is not there at this time.
+    pub(crate) fn entity(&self, node: NodeIndex) -> Option<Entity> {
+        let known = self.known(node)?;
+        Some(Entity {
+            id: self.id(node).clone(),
+            kind: known.kind,
+            layer: known.kind.layer(),
+            name: known.name,
+            tenant: known.tenant,
+            owner: None,
+            attributes: known.attributes,
+            first_seen: known.first,
+            last_seen: known.last,
+        })
+    }
+
+    pub(crate) fn id(&self, node: NodeIndex) -> &EntityId {
+        &self.state.graph[node].id
+    }
+
+    /// The relations that begin at a node and end at one that `is_wanted`, without their owners; several may have the same end.
+    pub(crate) fn relations_from(
+        &self,
+        node: NodeIndex,
+        is_wanted: impl Fn(NodeIndex) -> bool,
+    ) -> Vec<Relation> {
+        let mut found = Vec::new();
+        for (target, history) in self.state.edges(node, Direction::Outgoing) {
+            let Tie::Relation(kind) = history.kind else {
+                continue;
+            };
+            let reached = match kind {
+                RelationKind::Calls => self.reached(node, target),
+                _ => Reached::itself(target),
+            };
+            if !is_wanted(reached.node) {
+                continue;
+            }
+            if let Some(mut one) = self.relation(history, (node, reached.node), kind) {
+                one.confidence *= reached.confidence;
+                one.sources
+                    .extend(reached.via.map(|via| via.as_str().to_owned()));
+                found.push(one);
+            }
+        }
+        found.extend(self.tied_to(node, is_wanted));
+        found
+    }
+
+    fn relation(
+        &self,
+        history: &RelationHistory,
+        (from, to): (NodeIndex, NodeIndex),
+        kind: RelationKind,
+    ) -> Option<Relation> {
+        let alive = history.alive(self.at, self.config);
+        let trust = |one: &crate::history::Evidenced| one.confidence;
+        let (best, seen) = alive
+            .iter()
+            .max_by(|(a, _), (b, _)| trust(a).total_cmp(&trust(b)))?;
+        let mut signals: BTreeMap<Provenance, f64> = BTreeMap::new();
+        for (one, _) in &alive {
+            let known = signals.entry(one.claim.provenance).or_insert(0.0);
+            *known = known.max(one.confidence);
+        }
+        let sum = alive.iter().map(|(_, seen)| seen.sum);
+        Some(Relation {
+            from: self.id(from).clone(),
+            to: self.id(to).clone(),
+            kind,
+            provenance: best.claim.provenance,
+            sources: alive.iter().map(|(one, _)| one.claim.to_string()).collect(),
+            confidence: certainty(&signals),
+            owner: None,
+            calls: sum.fold(CallStats::default(), Summable::plus),
+            first_seen: alive
+                .iter()
+                .map(|(_, one)| one.first)
+                .min()
+                .unwrap_or(seen.first),
+            last_seen: alive
+                .iter()
+                .map(|(_, one)| one.last)
+                .max()
+                .unwrap_or(seen.last)
+                .min(self.at),
+        })
+    }
+
+    /// Whom `caller` reaches when it calls `name`: the instrumented entity that last answered to it under that name, else the
+    /// name itself.
+    pub(crate) fn reached(&self, caller: NodeIndex, name: NodeIndex) -> Reached {
+        if !self.state.graph[name].is_name {
+            return Reached::itself(name);
+        }
+        let candidates = self.answering(caller, name);
+        match candidates.as_slice() {
+            [] => self
+                .addressed(name)
+                .unwrap_or_else(|| Reached::itself(name)),
+            [.., newest] => Reached {
+                node: *newest,
+                confidence: 1.0 / candidates.len() as f64,
+                via: None,
+            },
+        }
+    }
+
+    /// Who answers to a caller under a name, the newest last: all that do now, else the one that did last.
+    pub(crate) fn answering(&self, caller: NodeIndex, name: NodeIndex) -> Vec<NodeIndex> {
+        let caller = self.id(caller).as_str();
+        let mut before: Vec<(Nanos, Nanos, NodeIndex)> = Vec::new();
+        for (target, history) in self.state.edges(name, Direction::Outgoing) {
+            if history.kind != Tie::Alias {
+                continue;
+            }
+            let own = history
+                .claims
+                .iter()
+                .filter(|one| &*one.claim.source == caller);
+            let begun = own
+                .flat_map(|one| one.seen.iter())
+                .filter(|seen| seen.first <= self.at);
+            before.extend(
+                begun
+                    .max_by_key(|seen| seen.first)
+                    .map(|seen| (seen.first, seen.last.min(self.at), target)),
+            );
+        }
+        let gap = self.config.relation_gap();
+        let mut alive: Vec<_> = before
+            .iter()
+            .filter(|(_, last, _)| last.plus(gap) >= self.at)
+            .copied()
+            .collect();
+        if alive.is_empty() {
+            alive.extend(
+                before
+                    .iter()
+                    .max_by_key(|(_, last, node)| (*last, self.id(*node)))
+                    .copied(),
+            );
+        }
+        alive.sort_by_key(|(first, _, node)| (*first, self.id(*node)));
+        alive.into_iter().map(|(_, _, node)| node).collect()
+    }
+
+    /// The nodes that are tied to a node at this time, in either direction, in no particular order.
+    pub(crate) fn neighbours(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        let mut found = Vec::new();
+        for (target, history) in self.state.edges(node, Direction::Outgoing) {
+            if history.kind == Tie::Alias || !history.is_alive(self.at, self.config) {
+                continue;
+            }
+            found.push(match history.kind {
+                Tie::Relation(RelationKind::Calls) => self.reached(node, target).node,
+                _ => target,
+            });
+        }
+        for (source, history) in self.state.edges(node, Direction::Incoming) {
+            if history.kind == Tie::Alias {
+                found.extend(self.callers_by_name(source, node));
+            } else if history.is_alive(self.at, self.config) {
+                let is_reached = history.kind != Tie::Relation(RelationKind::Calls)
+                    || self.reached(source, node).node == node;
+                if is_reached {
+                    found.push(source);
+                }
+            }
+        }
+        for direction in [Direction::Outgoing, Direction::Incoming] {
+            let ties = self.ties(node, direction).into_iter();
+            found.extend(ties.map(|(other, _, _)| other));
+        }
+        found.extend(self.callers_by_address(node));
+        found
+    }
+
+    /// What a node is tied to by equal values, see [`crate::mapping`].
+    fn tied_to(&self, node: NodeIndex, is_wanted: impl Fn(NodeIndex) -> bool) -> Vec<Relation> {
+        let mut found = Vec::new();
+        let ties = self.ties(node, Direction::Outgoing).into_iter();
+        for (target, kind, share) in ties.filter(|(target, _, _)| is_wanted(*target)) {
+            let (Some(from), Some(to)) = (self.known(node), self.known(target)) else {
+                continue;
+            };
+            found.push(Relation {
+                from: self.id(node).clone(),
+                to: self.id(target).clone(),
+                kind,
+                provenance: Provenance::Address,
+                sources: vec![Provenance::Address.as_str().to_owned()],
+                confidence: Provenance::Address.confidence() * share,
+                owner: None,
+                calls: CallStats::default(),
+                first_seen: from.first.max(to.first),
+                last_seen: from.last.min(to.last),
+            });
+        }
+        found
+    }
+
+    /// The nodes that a node is tied to by equal values, with the kind of the relation and how sure it is which of them it is.
+    pub(crate) fn ties(
+        &self,
+        node: NodeIndex,
+        direction: Direction,
+    ) -> Vec<(NodeIndex, RelationKind, f64)> {
+        let mut found = Vec::new();
+        let Some(known) = self.known(node) else {
+            return found;
+        };
+        for tie in &self.state.mappings.ties {
+            let (own, by, other, with) = match direction {
+                Direction::Outgoing => (tie.from, &tie.by, tie.to, &tie.with),
+                Direction::Incoming => (tie.to, &tie.with, tie.from, &tie.by),
+            };
+            if known.kind != own {
+                continue;
+            }
+            let Some(value) = known.value(by) else {
+                continue;
+            };
+            let holders = self.holding((with, &value), other);
+            let others: Vec<NodeIndex> = holders.into_iter().filter(|one| *one != node).collect();
+            let share = match direction {
+                Direction::Outgoing => 1.0 / others.len().max(1) as f64,
+                Direction::Incoming => 1.0,
+            };
+            found.extend(others.into_iter().map(|one| (one, tie.relation, share)));
+        }
+        found
+    }
+
+    /// The nodes of a kind that have a value at this time, in the order of their ids.
+    pub(crate) fn holding(&self, (key, value): (&str, &str), kind: EntityKind) -> Vec<NodeIndex> {
+        let holds = |node: &NodeIndex| {
+            let known = self.known(*node);
+            known.is_some_and(|known| {
+                known.kind == kind && known.value(key).as_deref() == Some(value)
+            })
+        };
+        let mut found: Vec<NodeIndex> = self.state.having(key, value).filter(holds).collect();
+        found.sort_by(|a, b| self.id(*a).cmp(self.id(*b)));
+        found
+    }
+
+    /// What is known of a node at this time.
+    pub(crate) fn known(&self, node: NodeIndex) -> Option<Known> {
+        self.state.graph.node_weight(node)?.at(self.at, self.config)
+    }
+
+    /// Who calls `name` and reaches `node` by it.
+    fn callers_by_name(&self, name: NodeIndex, node: NodeIndex) -> Vec<NodeIndex> {
+        let calls = self.state.edges(name, Direction::Incoming);
+        calls
+            .filter(|(_, history)| history.kind == Tie::Relation(RelationKind::Calls))
+            .filter(|(_, history)| history.is_alive(self.at, self.config))
+            .map(|(caller, _)| caller)
+            .filter(|caller| self.reached(*caller, name).node == node)
+            .collect()
+    }
+
+    /// The nodes within `depth` steps of `start`, nearest first, `most` at the most; of those of one step, the first by their ids.
+    pub(crate) fn around(&self, start: NodeIndex, depth: usize, most: usize) -> Vec<NodeIndex> {
+        let mut seen = HashSet::from([start]);
+        let mut found = vec![start];
+        let mut ring = vec![start];
+        for _ in 0..depth {
+            let mut next: Vec<NodeIndex> = Vec::new();
+            for node in &ring {
+                for other in self.neighbours(*node) {
+                    if seen.insert(other) {
+                        next.push(other);
+                    }
+                }
+            }
+            let room = most.saturating_sub(found.len());
+            if room < next.len() {
+                next.select_nth_unstable_by(room, |a, b| self.id(*a).cmp(self.id(*b)));
+                next.truncate(room);
+            }
+            found.extend(&next);
+            if found.len() >= most {
+                break;
+            }
+            ring = next;
+        }
+        found
+    }
+}
+
+/// One minus the chance that all signals are wrong.
+fn certainty(signals: &BTreeMap<Provenance, f64>) -> f64 {
+    let mut confidences = signals.values();
+    match (confidences.next(), signals.len()) {
+        // Keeps the figure of a single signal to the digit.
+        (Some(confidence), 1) => *confidence,
+        _ => 1.0 - signals.values().map(|one| 1.0 - one).product::<f64>(),
+    }
+}
+
+/// A name that stands for several machines: the caller's own.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
