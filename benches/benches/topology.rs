@@ -156,6 +156,18 @@ fn query(topology: &Topology, size: Size) -> Vec<Duration> {
     taken
 }
 
+async fn open(folder: &std::path::Path) -> (Arc<Store>, Arc<Topology>) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(folder, StoreConfig::default(), Arc::clone(&clock))
+        .await
+        .expect("an empty folder opens");
+    let (config, owners) = (TopologyConfig::default(), Responsibility::default());
+    let topology = Topology::open(Arc::clone(&store), config, owners, clock)
+        .await
+        .expect("the shipped tables can be read");
+    (store, topology)
+}
+
 fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let is_test = std::env::args().any(|argument| argument == "--test");
@@ -170,17 +182,7 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (store, topology) = runtime.block_on(async {
-        let store = Store::open(folder.path(), StoreConfig::default(), Arc::clone(&clock))
-            .await
-            .expect("an empty folder opens");
-        let (config, owners) = (TopologyConfig::default(), Responsibility::default());
-        let topology = Topology::open(Arc::clone(&store), config, owners, clock)
-            .await
-            .expect("the shipped tables can be read");
-        (store, topology)
-    });
+    let (store, topology) = runtime.block_on(open(folder.path()));
     let tenant = TenantId::default();
     let filled = fill(&topology, &tenant, size);
     let calls = (size.services * size.calls_each) as f64;

@@ -24,6 +24,7 @@ mod owner;
 mod persist;
 mod problem;
 mod relation;
+mod sight;
 mod state;
 mod topology;
 mod view;

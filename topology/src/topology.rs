@@ -1,7 +1,7 @@
 //! The loop around the pure core: takes observations in, keeps them in the store, hands out graphs.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -16,6 +16,7 @@ use crate::{
     import::{self, Ground, Importer},
     persist::{self, Amount},
     problem,
+    sight::Sight,
     state::State,
     view::View,
 };
@@ -97,24 +98,34 @@ impl Topology {
 
     /// The entities within some steps of one, and all that ties them; `None` when there is no such entity then.
     pub fn neighbourhood(&self, around: &Around) -> Option<Graph> {
-        let mut state = self.state.read();
-        let start = state.node(&around.entity)?;
-        let view = self.view(&state, around.at);
-        view.entity(start)?;
-        let nodes = view.around(start, around.depth, around.most);
-        let inside: HashSet<NodeIndex> = nodes.iter().copied().collect();
-        let is_inside = |node| inside.contains(&node);
-        let graph = self.graph_of(&mut state, &nodes, around.at, is_inside);
-        Some(graph.owned_by(&self.responsibility))
+        self.graph_around(around, None)
     }
 
     /// As [`Self::neighbourhood`], of what `tenant` may see: steps lead over nothing else.
     pub fn visible_neighbourhood(&self, tenant: &TenantId, around: &Around) -> Option<Graph> {
-        if *tenant.as_str() == self.config.operator_tenant {
-            return self.neighbourhood(around);
-        }
-        let visible = self.visible_at(tenant, around.at);
-        visible.around(&around.entity, around.depth, around.most)
+        let is_operator = *tenant.as_str() == self.config.operator_tenant;
+        self.graph_around(around, (!is_operator).then_some(tenant))
+    }
+
+    fn graph_around(&self, around: &Around, reader: Option<&TenantId>) -> Option<Graph> {
+        let mut state = self.state.read();
+        let start = state.node(&around.entity)?;
+        let nodes = {
+            let view = self.view(&state, around.at);
+            let mut sight = reader.map(|tenant| Sight {
+                view,
+                tenant,
+                operator: &self.config.operator_tenant,
+                asked: HashMap::new(),
+            });
+            let mut may_see = |node| sight.as_mut().is_none_or(|sight| sight.sees(node));
+            view.known(start).filter(|_| may_see(start))?;
+            view.around(start, (around.depth, around.most), may_see)
+        };
+        let inside: HashSet<NodeIndex> = nodes.iter().copied().collect();
+        let is_inside = |node| inside.contains(&node);
+        let graph = self.graph_of(&mut state, &nodes, around.at, is_inside);
+        Some(graph.owned_by(&self.responsibility))
     }
 
     /// What is wrong with the graph at `at`; a tenant other than the operator is told of what it may see only.

@@ -189,33 +189,12 @@ impl View<'_> {
 
     /// The nodes that are tied to a node at this time, in either direction, in no particular order.
     pub(crate) fn neighbours(&self, node: NodeIndex) -> Vec<NodeIndex> {
-        let mut found = Vec::new();
-        for (target, history) in self.state.edges(node, Direction::Outgoing) {
-            if history.kind == Tie::Alias || !history.is_alive(self.at, self.config) {
-                continue;
-            }
-            found.push(match history.kind {
-                Tie::Relation(RelationKind::Calls) => self.reached(node, target).node,
-                _ => target,
-            });
-        }
-        for (source, history) in self.state.edges(node, Direction::Incoming) {
-            if history.kind == Tie::Alias {
-                found.extend(self.callers_by_name(source, node));
-            } else if history.is_alive(self.at, self.config) {
-                let is_reached = history.kind != Tie::Relation(RelationKind::Calls)
-                    || self.reached(source, node).node == node;
-                if is_reached {
-                    found.push(source);
-                }
-            }
-        }
-        for direction in [Direction::Outgoing, Direction::Incoming] {
-            let ties = self.ties(node, direction).into_iter();
-            found.extend(ties.map(|(other, _, _)| other));
-        }
-        found.extend(self.callers_by_address(node));
-        found
+        let out = self.tied(node, Direction::Outgoing);
+        let back = self.tied(node, Direction::Incoming);
+        out.into_iter()
+            .chain(back)
+            .map(|(other, _)| other)
+            .collect()
     }
 
     /// What a node is tied to by equal values, see [`crate::mapping`].
@@ -293,7 +272,7 @@ impl View<'_> {
     }
 
     /// Who calls `name` and reaches `node` by it.
-    fn callers_by_name(&self, name: NodeIndex, node: NodeIndex) -> Vec<NodeIndex> {
+    pub(crate) fn callers_by_name(&self, name: NodeIndex, node: NodeIndex) -> Vec<NodeIndex> {
         let calls = self.state.edges(name, Direction::Incoming);
         calls
             .filter(|(_, history)| history.kind == Tie::Relation(RelationKind::Calls))
@@ -304,7 +283,12 @@ impl View<'_> {
     }
 
     /// The nodes within `depth` steps of `start`, nearest first, `most` at the most; of those of one step, the first by their ids.
-    pub(crate) fn around(&self, start: NodeIndex, depth: usize, most: usize) -> Vec<NodeIndex> {
+    pub(crate) fn around(
+        &self,
+        start: NodeIndex,
+        (depth, most): (usize, usize),
+        mut may_see: impl FnMut(NodeIndex) -> bool,
+    ) -> Vec<NodeIndex> {
         let mut seen = HashSet::from([start]);
         let mut found = vec![start];
         let mut ring = vec![start];
@@ -312,7 +296,7 @@ impl View<'_> {
             let mut next: Vec<NodeIndex> = Vec::new();
             for node in &ring {
                 for other in self.neighbours(*node) {
-                    if seen.insert(other) {
+                    if seen.insert(other) && may_see(other) {
                         next.push(other);
                     }
                 }

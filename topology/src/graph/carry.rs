@@ -55,6 +55,30 @@ impl Graph {
         found.into_iter().filter_map(|id| self.get(id)).collect()
     }
 
+    /// The services that a change or a fault of `id` can reach without a call: itself, what it carries, and what is in a workload or a
+    /// namespace, in the order of their ids.
+    pub fn services_behind(&self, id: &EntityId) -> Vec<&Entity> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![id];
+        let mut known = BTreeSet::new();
+        while let Some(next) = open.pop() {
+            if !known.insert(next) {
+                continue;
+            }
+            if next.0.starts_with("service:") {
+                found.insert(next);
+            }
+            let carried = self.carried_by(next).into_iter();
+            found.extend(carried.map(|entity| &entity.id));
+            let is_whole = self.get(next).is_some_and(|entity| {
+                matches!(entity.kind, EntityKind::Workload | EntityKind::Namespace)
+            });
+            let parts = self.incoming(next, RelationKind::PartOf);
+            open.extend(parts.filter(|_| is_whole).map(|one| &one.from));
+        }
+        found.into_iter().filter_map(|id| self.get(id)).collect()
+    }
+
     /// The links between the hosts of `from` and the hosts of `to`; a link that names one end only counts for that end.
     pub fn links_between(&self, from: &EntityId, to: &EntityId) -> Vec<&Entity> {
         let names = |id: &EntityId| -> BTreeSet<EntityId> {

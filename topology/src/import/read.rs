@@ -114,9 +114,8 @@ struct Document {
     relations: Vec<Spanned<Entry>>,
 }
 
-/// Any mapping: what is wrong with it is said of its line, not of the file.
-#[derive(Default)]
-struct Entry(BTreeMap<String, Field>);
+/// Anything: what is wrong with it is said of its line, not of the file.
+type Entry = Field;
 
 enum Field {
     Text(String),
@@ -155,7 +154,10 @@ fn row_of_entry(line: u64, entry: Entry) -> Result<Row, String> {
         line,
         ..Row::default()
     };
-    for (name, field) in entry.0 {
+    let Field::Map(entry) = entry else {
+        return Err("must be a mapping".to_owned());
+    };
+    for (name, field) in entry {
         match field {
             Field::Text(text) if FIELDS.contains(&name.as_str()) => {
                 row.fields.insert(name, text);
@@ -180,15 +182,6 @@ fn row_of_entry(line: u64, entry: Entry) -> Result<Row, String> {
         }
     }
     Ok(row)
-}
-
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Field::deserialize(deserializer)? {
-            Field::Map(map) => Ok(Self(map)),
-            _ => Err(serde::de::Error::custom("must be a mapping")),
-        }
-    }
 }
 
 impl<'de> Deserialize<'de> for Field {

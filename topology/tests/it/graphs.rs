@@ -1,7 +1,7 @@
 //! One file per case in `tests/graphs`: observations, `---`, then what is asked, each with its answer.
 //!
 //! `graph <second>`: entities with kind, layer and owner, and relations. `visible <tenant> <second>`, `radius <id> <second>`,
-//! `carriers <id> <second>`: ids. `around <tenant> <id> <depth> <second>`: a neighbourhood. `problems <tenant> <second>`. Lines that begin with `=` are the expected answer.
+//! `carriers <id> <second>`, `behind <id> <second>`: ids. `around <tenant> <id> <depth> <second>`: a neighbourhood. `problems <tenant> <second>`. Lines that begin with `=` are the expected answer.
 
 use std::{fmt::Write, path::Path, sync::Arc};
 
@@ -60,6 +60,10 @@ pub(crate) fn answer(topology: &Topology, question: &str) -> String {
         }
         "problems" => problems(topology, words[1], at),
         "radius" => ids(graph.blast_radius(&id).iter()),
+        "behind" => ids(graph
+            .services_behind(&id)
+            .into_iter()
+            .map(|entity| &entity.id)),
         "carriers" => ids(graph.carriers_of(&id).into_iter().map(|entity| &entity.id)),
         other => panic!("{other}"),
     }
@@ -153,5 +157,5 @@ async fn every_scene_makes_the_graph_that_it_should() {
         check(&entry.unwrap().path()).await;
         count += 1;
     }
-    assert!(count >= 7);
+    assert!(count >= 8);
 }

@@ -63,7 +63,8 @@ async fn run(bench: &Bench, head: &str, text: &str) -> String {
     };
     match bench.topology.import(&request).await {
         Ok(report) => words_of(&report),
-        Err(error) => format!("= error: {error}\n"),
+        // The lines after the first show the place in the file.
+        Err(error) => format!("= {}\n", error.to_string().lines().next().unwrap()),
     }
 }
 

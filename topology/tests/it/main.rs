@@ -9,4 +9,5 @@ mod graphs;
 mod import;
 mod order;
 mod persist;
+mod responsibility;
 mod scene;

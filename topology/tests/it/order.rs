@@ -8,7 +8,7 @@ use demarc_store::{Store, StoreConfig};
 use demarc_topology::{Graph, Responsibility, Topology, TopologyConfig};
 use proptest::prelude::*;
 
-use crate::scene::{observations, second};
+use crate::scene::{observations, second, tenant};
 
 struct Bench {
     runtime: tokio::runtime::Runtime,
@@ -164,6 +164,9 @@ fn a_small_part_of_a_graph_is_as_it_is_in_the_whole() {
                 };
                 let part = topology.neighbourhood(&around).unwrap();
                 prop_assert_eq!(Some(part), whole.around(id, depth, 1000), "around {}", id);
+                let visible = whole.visible_to(&tenant("tax"), &tenant("operator"));
+                let part = topology.visible_neighbourhood(&tenant("tax"), &around);
+                prop_assert_eq!(part, visible.around(id, depth, 1000), "tax around {}", id);
             }
             Ok(())
         })
