@@ -7,4 +7,5 @@
 mod arbitrary;
 mod bed;
 mod golden;
+mod notice;
 mod spans;

@@ -81,30 +81,44 @@ impl Graph {
 
     /// The links between the hosts of `from` and the hosts of `to`; a link that names one end only counts for that end.
     pub fn links_between(&self, from: &EntityId, to: &EntityId) -> Vec<&Entity> {
-        let names = |id: &EntityId| -> BTreeSet<EntityId> {
-            self.hosts_of(id)
-                .into_iter()
-                .map(|host| host.id.clone())
-                .collect()
+        let (from_hosts, to_hosts) = (self.host_ids(from), self.host_ids(to));
+        let hosts = from_hosts.iter().chain(&to_hosts);
+        let touching = hosts.flat_map(|host| self.incoming(host, RelationKind::Connects));
+        let links: BTreeSet<&EntityId> = touching.map(|one| &one.from).collect();
+        let links = links.into_iter().filter_map(|id| self.get(id));
+        links
+            .filter(|link| link.kind == EntityKind::Link)
+            .filter(|link| self.is_between(&link.id, &from_hosts, &to_hosts))
+            .collect()
+    }
+
+    fn host_ids(&self, id: &EntityId) -> BTreeSet<EntityId> {
+        let hosts = self.hosts_of(id).into_iter();
+        hosts.map(|host| host.id.clone()).collect()
+    }
+
+    fn is_between(
+        &self,
+        link: &EntityId,
+        from_hosts: &BTreeSet<EntityId>,
+        to_hosts: &BTreeSet<EntityId>,
+    ) -> bool {
+        let ends = self.outgoing(link, RelationKind::Connects);
+        let is_switch = |id: &&EntityId| {
+            let entity = self.get(id);
+            entity.is_some_and(|entity| entity.kind == EntityKind::Switch)
         };
-        let (from_hosts, to_hosts) = (names(from), names(to));
-        let connects = |link: &&Entity| {
-            let ends: Vec<&EntityId> = self
-                .outgoing(&link.id, RelationKind::Connects)
-                .map(|one| &one.to)
-                .collect();
-            let touches = |hosts: &BTreeSet<EntityId>| ends.iter().any(|end| hosts.contains(*end));
-            match ends.len() {
-                0 => false,
-                1 => touches(&from_hosts) && to_hosts.is_empty(),
-                _ => touches(&from_hosts) && touches(&to_hosts) && from_hosts != to_hosts,
-            }
-        };
-        let links = self
-            .entities
-            .values()
-            .filter(|entity| entity.kind == EntityKind::Link);
-        links.filter(connects).collect()
+        let (switches, hosts): (Vec<&EntityId>, Vec<&EntityId>) =
+            ends.map(|one| &one.to).partition(is_switch);
+        let touches = |of: &BTreeSet<EntityId>| hosts.iter().any(|end| of.contains(*end));
+        let is_far = from_hosts != to_hosts;
+        match (hosts.len(), switches.len()) {
+            (0, _) => false,
+            (1, 0) => touches(from_hosts) && to_hosts.is_empty(),
+            // The way from a host to its switch is taken by all that it sends and gets.
+            (1, _) => (touches(from_hosts) || touches(to_hosts)) && is_far,
+            _ => touches(from_hosts) && touches(to_hosts) && is_far,
+        }
     }
 
     /// All that suffers when `id` fails: what it carries, what uses it, what it is a part of where that is a machine, and all that
@@ -124,7 +138,10 @@ impl Graph {
                 .incoming(&next, RelationKind::Uses)
                 .map(|one| one.from.clone());
             let connected = self.callers_over(&next).into_iter();
-            let others = users.chain(connected).chain(self.machine_of(&next));
+            let others = users
+                .chain(connected)
+                .chain(self.machine_of(&next))
+                .chain(self.links_of(&next));
             for one in carried.chain(callers).chain(others).collect::<Vec<_>>() {
                 if one != *id && found.insert(one.clone()) {
                     open.push(one);
@@ -132,6 +149,18 @@ impl Graph {
             }
         }
         found
+    }
+
+    /// The links of a switch.
+    fn links_of(&self, id: &EntityId) -> Vec<EntityId> {
+        let is_switch = self
+            .get(id)
+            .is_some_and(|entity| entity.kind == EntityKind::Switch);
+        let links = self.incoming(id, RelationKind::Connects);
+        links
+            .filter(|_| is_switch)
+            .map(|one| one.from.clone())
+            .collect()
     }
 
     /// The machine that a disk or an interface is a part of.
@@ -152,16 +181,19 @@ impl Graph {
         {
             return Vec::new();
         }
-        let calls = self
-            .relations
-            .iter()
-            .filter(|one| one.kind == RelationKind::Calls);
+        let ends = self.outgoing(id, RelationKind::Connects);
+        let at_ends = ends.flat_map(|end| self.carried_by(&end.to));
+        let at_ends: BTreeSet<&EntityId> = at_ends.map(|service| &service.id).collect();
+        let is_over = |call: &&crate::Relation| {
+            let (from, to) = (self.host_ids(&call.from), self.host_ids(&call.to));
+            self.is_between(id, &from, &to)
+        };
+        let calls = at_ends.into_iter().flat_map(|service| {
+            let sent = self.outgoing(service, RelationKind::Calls);
+            sent.chain(self.incoming(service, RelationKind::Calls))
+        });
         calls
-            .filter(|call| {
-                self.links_between(&call.from, &call.to)
-                    .iter()
-                    .any(|link| link.id == *id)
-            })
+            .filter(is_over)
             .map(|call| call.from.clone())
             .collect()
     }

@@ -1,7 +1,7 @@
 //! One file per case in `tests/graphs`: observations, `---`, then what is asked, each with its answer.
 //!
 //! `graph <second>`: entities with kind, layer and owner, and relations. `visible <tenant> <second>`, `radius <id> <second>`,
-//! `carriers <id> <second>`, `behind <id> <second>`: ids. `around <tenant> <id> <depth> <second>`: a neighbourhood. `problems <tenant> <second>`. Lines that begin with `=` are the expected answer.
+//! `carriers <id> <second>`, `behind <id> <second>`, `between <id> <id> <second>`: ids. `around <tenant> <id> <depth> <second>`: a neighbourhood. `problems <tenant> <second>`. Lines that begin with `=` are the expected answer.
 
 use std::{fmt::Write, path::Path, sync::Arc};
 
@@ -64,6 +64,11 @@ pub(crate) fn answer(topology: &Topology, question: &str) -> String {
             .services_behind(&id)
             .into_iter()
             .map(|entity| &entity.id)),
+        "between" => {
+            let to = EntityId(words[2].to_owned());
+            let links = graph.links_between(&id, &to).into_iter();
+            ids(links.map(|link| &link.id))
+        }
         "carriers" => ids(graph.carriers_of(&id).into_iter().map(|entity| &entity.id)),
         other => panic!("{other}"),
     }
@@ -157,5 +162,5 @@ async fn every_scene_makes_the_graph_that_it_should() {
         check(&entry.unwrap().path()).await;
         count += 1;
     }
-    assert!(count >= 8);
+    assert!(count >= 9);
 }

@@ -1,6 +1,7 @@
 //! Observations in a line each.
 //!
 //! `<second> resource <tenant> key=value ...`
+//! `<second> series <tenant> <metric> label=value ...`
 //! `<second> calls <tenant>/<service> -> <tenant>/<service> <count> <errors> [as <address>]`
 //! `<second> calls <tenant>/<service> -> <tenant>/<service> <count> <errors> over <system>@<queue>`; `-` is a caller that sends no spans
 //! `<second> calls <tenant>/<service> -> queue <system>@<queue> <count> <errors>`
@@ -8,8 +9,8 @@
 //! `<second> calls <tenant>/<service> -> remote <address> <count> <errors>`
 
 use demarc_proto::{
-    AttrValue, Attributes, CallObservation, CallSide, Nanos, Observation, Peer,
-    ResourceObservation, TenantId, TimeRange,
+    AttrValue, Attributes, CallObservation, CallSide, Labels, Nanos, Observation, Peer,
+    ResourceObservation, SeriesObservation, TenantId, TimeRange,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -40,6 +41,17 @@ fn observation(line: &str) -> Observation {
                 at,
                 resource,
                 entities: Vec::new(),
+            })
+        }
+        "series" => {
+            let pairs = words[4..].iter().map(|pair| pair.split_once('=').unwrap());
+            let labels = pairs.chain([("__name__", words[3])]);
+            Observation::Series(SeriesObservation {
+                tenant: tenant(words[2]),
+                at,
+                labels: Labels::from_pairs(labels),
+                value: 1.0,
+                resource: None,
             })
         }
         "calls" => Observation::Calls(calls(at, &words[2..])),
