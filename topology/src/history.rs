@@ -57,6 +57,9 @@ impl fmt::Display for Claim {
     }
 }
 
+/// Most callers kept of one name.
+const MAX_CALLERS: usize = 1024;
+
 /// What one signal says of an entity.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
@@ -330,10 +333,14 @@ impl RelationHistory {
         });
         self.claims[at].confidence = self.claims[at].confidence.max(confidence);
         self.claims[at].seen.widen(during, calls, gap);
-        if self.claims.len() > MAX_VERSIONS {
+        let most = match self.kind {
+            Tie::Alias => MAX_CALLERS,
+            Tie::Relation(_) => MAX_VERSIONS,
+        };
+        if self.claims.len() > most {
             let oldest = (0..self.claims.len()).min_by_key(|at| self.claims[*at].seen.newest());
             self.claims
-                .swap_remove(oldest.expect("there are more than MAX_VERSIONS"));
+                .swap_remove(oldest.expect("there are more than the most"));
         }
     }
 

@@ -206,15 +206,22 @@ fn until<T>(interval: &Interval<T>) -> Option<Nanos> {
     (interval.last != Nanos(i64::MAX)).then_some(interval.last)
 }
 
-/// Takes in what one tenant's tables tell, and notes that the store has it.
+/// Takes in what one tenant's tables tell of a time, both ends inclusive.
 pub(crate) async fn load(
     state: &mut State,
     snapshot: &Snapshot,
+    (since, until): (Nanos, Nanos),
     config: &TopologyConfig,
 ) -> Result<(), TopologyError> {
+    let is_outside = |from: Nanos, to: Option<Nanos>| {
+        from > until || to.is_some_and(|to| to.plus(config.entity_gap()) < since)
+    };
     let mut entities: Facts<(EntityId, String), EntityRow> = Facts::default();
     for batch in snapshot.read(Table::Entities).await? {
         for row in EntityRow::from_batch(&batch)? {
+            if is_outside(row.valid_from, row.valid_to) {
+                continue;
+            }
             let Some(sighting) = sighting(&row) else {
                 continue;
             };
@@ -236,6 +243,9 @@ pub(crate) async fn load(
     let mut relations: Facts<(EntityId, EntityId, String, String), RelationRow> = Facts::default();
     for batch in snapshot.read(Table::Relations).await? {
         for row in RelationRow::from_batch(&batch)? {
+            if is_outside(row.valid_from, row.valid_to) {
+                continue;
+            }
             let Some(claim) = Claim::parse(&row.provenance) else {
                 continue;
             };

@@ -64,8 +64,9 @@ impl Topology {
             mappings.add(&text)?;
         }
         let mut state = State::new(Arc::new(mappings));
+        let kept = (clock.now().minus(config.history()), Nanos(i64::MAX));
         for tenant in store.tenants() {
-            persist::load(&mut state, &store.snapshot(&tenant), &config).await?;
+            persist::load(&mut state, &store.snapshot(&tenant), kept, &config).await?;
         }
         state.mark_kept();
         Ok(Arc::new(Self {
@@ -94,6 +95,27 @@ impl Topology {
         let graph = self.graph_of(&mut state, &nodes, at, |_| true);
         let graph = graph.without_unreached();
         Arc::new(graph.owned_by(&self.responsibility))
+    }
+
+    /// The graph as it was at a time that memory holds no more: read back from the store.
+    #[tracing::instrument(skip_all, err)]
+    pub async fn recall(&self, at: Nanos) -> Result<Arc<Graph>, TopologyError> {
+        let mut state = State::new(self.mappings());
+        for tenant in self.store.tenants() {
+            let snapshot = self.store.snapshot(&tenant);
+            persist::load(&mut state, &snapshot, (at, at), &self.config).await?;
+        }
+        let state = RwLock::new(state);
+        let mut state = state.read();
+        let nodes: Vec<NodeIndex> = state.graph.node_indices().collect();
+        let graph = self.graph_of(&mut state, &nodes, at, |_| true);
+        let graph = graph.without_unreached();
+        Ok(Arc::new(graph.owned_by(&self.responsibility)))
+    }
+
+    /// Whether memory holds the graph at `at`, rather than the store alone.
+    pub fn remembers(&self, at: Nanos) -> bool {
+        at >= self.clock.now().minus(self.config.history())
     }
 
     /// The entities within some steps of one, and all that ties them; `None` when there is no such entity then.

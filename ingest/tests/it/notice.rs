@@ -15,7 +15,9 @@ fn request(at: Nanos) -> Value {
     json!({"resourceMetrics": [{
         "resource": {
             "attributes": [{"key": "switch.id", "value": {"stringValue": "sw-1"}}],
-            "entityRefs": [{"type": "network.switch", "idKeys": ["switch.id"]}],
+            "entityRefs": [{
+                "schemaUrl": "", "type": "network.switch", "idKeys": ["switch.id"], "descriptionKeys": [],
+            }],
         },
         "scopeMetrics": [{"metrics": [gauge("kube_pod_info"), gauge("queue_length")]}],
     }]})

@@ -17,6 +17,10 @@ pub(crate) async fn topology(
     params: Params,
 ) -> Result<Json<Body>, ApiError> {
     let at = params.time("at")?.unwrap_or_else(|| app.clock.now());
+    if !app.topology.remembers(at) {
+        let graph = app.topology.recall(at).await?;
+        return success(body(&app, &graph.visible_to(&tenant, &app.operator)));
+    }
     success(body(&app, &app.topology.visible_at(&tenant, at)))
 }
 
@@ -32,7 +36,14 @@ pub(crate) async fn neighbourhood(
         most: number(&params, "limit", 500, 100_000)?,
         at: params.time("at")?.unwrap_or_else(|| app.clock.now()),
     };
-    match app.topology.visible_neighbourhood(&tenant, &around) {
+    let found = if app.topology.remembers(around.at) {
+        app.topology.visible_neighbourhood(&tenant, &around)
+    } else {
+        let graph = app.topology.recall(around.at).await?;
+        let graph = graph.visible_to(&tenant, &app.operator);
+        graph.around(&around.entity, around.depth, around.most)
+    };
+    match found {
         Some(graph) => success(body(&app, &graph)),
         None => Err(ApiError::not_found(format!(
             "entity {:?}: tenant {tenant} sees no such entity at that time",
