@@ -7,7 +7,7 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use demarc_proto::{Millis, TenantId};
-use demarc_query::{Engine, RangeParams, Value};
+use demarc_query::{Engine, PointValue, RangeParams, Value};
 
 use crate::{IncidentError, QueryLanguage, StoredQuery, Verdict};
 
@@ -47,8 +47,12 @@ async fn promql(
     if let Value::Matrix(series) = engine.range(tenant, &query.text, range).await?.value {
         for (labels, samples) in series {
             text.push_str(&labels.to_string());
-            for sample in samples {
-                text.push_str(&format!(" {}@{}", significant(sample.value), sample.time.0));
+            for point in samples {
+                let value = match &point.value {
+                    PointValue::Float(value) => significant(*value),
+                    PointValue::Histogram(histogram) => histogram.to_string(),
+                };
+                text.push_str(&format!(" {value}@{}", point.time.0));
             }
             text.push('\n');
         }

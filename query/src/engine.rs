@@ -14,7 +14,7 @@ use futures::TryStreamExt;
 
 use crate::{
     Answer, QueryConfig, QueryError,
-    promql::{self, Steps},
+    promql::{self, Asked, Prepared, Steps},
     session::session,
 };
 
@@ -71,9 +71,16 @@ impl Engine {
         query: &str,
         at: Millis,
     ) -> Result<Answer, QueryError> {
-        let expr = promql::parse_for_evaluation(query)?;
+        let query = Prepared {
+            text: query.to_owned(),
+            expr: promql::parse(query)?,
+            asked: Asked {
+                steps: Steps::at(at.0),
+                is_range: false,
+            },
+        };
         let snapshot = self.store.snapshot(tenant);
-        self.within_time(promql::instant(&snapshot, &self.config, &expr, at))
+        self.within_time(promql::evaluate(snapshot, self.config.clone(), query))
             .await
     }
 
@@ -85,10 +92,16 @@ impl Engine {
         query: &str,
         range: RangeParams,
     ) -> Result<Answer, QueryError> {
-        let expr = promql::parse_for_evaluation(query)?;
-        let steps = self.steps(range)?;
+        let query = Prepared {
+            text: query.to_owned(),
+            expr: promql::parse(query)?,
+            asked: Asked {
+                steps: self.steps(range)?,
+                is_range: true,
+            },
+        };
         let snapshot = self.store.snapshot(tenant);
-        self.within_time(promql::range(&snapshot, &self.config, &expr, steps))
+        self.within_time(promql::evaluate(snapshot, self.config.clone(), query))
             .await
     }
 
@@ -266,7 +279,7 @@ fn matcher_sets(selectors: &[String]) -> Result<Vec<Vec<Matcher>>, QueryError> {
     }
     let mut sets = Vec::new();
     for selector in selectors {
-        sets.extend(promql::matchers(selector)?);
+        sets.push(promql::parse_selector(selector)?.matchers);
     }
     Ok(sets)
 }

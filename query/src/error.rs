@@ -9,8 +9,8 @@ use datafusion::error::DataFusionError;
 #[non_exhaustive]
 pub enum QueryError {
     /// The text is no query.
-    #[error("parse query: {0}")]
-    Parse(String),
+    #[error(transparent)]
+    Parse(#[from] crate::promql::ParseError),
     /// A parameter cannot be right.
     #[error("{0}")]
     Parameter(String),

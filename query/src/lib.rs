@@ -10,10 +10,11 @@ mod config;
 mod engine;
 mod error;
 pub mod promql;
+pub mod promql_script;
 mod session;
 mod table;
 
 pub use config::QueryConfig;
 pub use engine::{Engine, Frame, Metadata, RangeParams};
 pub use error::QueryError;
-pub use promql::{Answer, Value};
+pub use promql::{Answer, Point, PointValue, Value};

@@ -177,9 +177,9 @@ async fn query(
     let vector = match answer.value {
         Value::Vector(vector) => vector
             .into_iter()
-            .map(|(labels, sample)| (labels, sample.value))
+            .filter_map(|(labels, point)| Some((labels, point.float()?)))
             .collect(),
-        Value::Scalar(sample) => vec![(Labels::default(), sample.value)],
+        Value::Scalar(_, value) => vec![(Labels::default(), value)],
         Value::Text(..) | Value::Matrix(_) => {
             return Err(RulesError::File(format!(
                 "{expr:?} yields neither a vector nor a scalar"

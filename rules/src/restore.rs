@@ -83,14 +83,12 @@ async fn traces(
     };
     let mut by_last: BTreeMap<i64, Vec<(Labels, Nanos)>> = BTreeMap::new();
     for (labels, samples) in series {
-        let Some(sample) = samples.last() else {
+        let last = samples.last();
+        let Some((time, since)) = last.and_then(|point| Some((point.time, point.float()?))) else {
             continue;
         };
-        let since = Nanos::from_secs_f64(sample.value);
-        by_last
-            .entry(sample.time.0)
-            .or_default()
-            .push((labels, since));
+        let since = Nanos::from_secs_f64(since);
+        by_last.entry(time.0).or_default().push((labels, since));
     }
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
     let mut found = Vec::new();

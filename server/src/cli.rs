@@ -44,6 +44,25 @@ pub(crate) enum Command {
     },
     /// Run the queries of an incident's verdict again and say whether they return what they returned.
     Verify(VerifyArgs),
+    /// Check the engine against test scripts.
+    #[command(subcommand)]
+    Test(TestCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TestCommand {
+    /// Run test scripts of Prometheus (load, clear, eval) against a store of their own, which is gone afterwards.
+    ///
+    /// Prints how many evaluations hold, per file and in all, and for each that does not: the line, what was expected and what
+    /// came. Example: demarc test promql functions.test
+    Promql(TestPromqlArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestPromqlArgs {
+    /// The scripts.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

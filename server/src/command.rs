@@ -6,6 +6,7 @@ mod report;
 mod responsibility;
 mod server;
 mod sql;
+mod test_promql;
 mod topology;
 mod verify;
 
@@ -13,7 +14,7 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, TestCommand};
 
 /// Runs a subcommand to its end.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Responsibility { command } => responsibility::run(command).await,
             Command::Topology { command } => topology::run(command).await,
             Command::Verify(args) => verify::run(args).await,
+            Command::Test(TestCommand::Promql(args)) => test_promql::run(args).await,
         }
     })
 }

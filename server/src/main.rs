@@ -1,6 +1,6 @@
 //! `demarc`: the one binary.
 //!
-//! `cli` -> `command` (server, sql, demarcate, report, verify). The server: `config` -> `app` (wiring) -> `routes` and `otlp`
+//! `cli` -> `command` (server, sql, demarcate, report, verify, test). The server: `config` -> `app` (wiring) -> `routes` and `otlp`
 //! (the sockets) and `background` (the loops).
 //!
 //! Invariants: only this crate opens sockets; only `status` maps errors to status codes; only `tenant` decides whose data a

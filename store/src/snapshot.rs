@@ -16,7 +16,7 @@ use crate::{
     head::{SampleHead, TableHead, runs},
     index::{Selection, SeriesIndex},
     integrity::Integrity,
-    rows::{SampleBatches, Samples},
+    rows::{SampleBatches, Samples, SeriesRef},
 };
 
 /// One committed Parquet file.
@@ -164,6 +164,40 @@ impl Snapshot {
             return Vec::new();
         };
         runs::of_series(self.runs(), series, (range.0.0, range.1.0))
+    }
+
+    /// Hands over each sample of several series that is in no file yet, from the first to the last of `range`, both inclusive:
+    /// with the place of its series in `ids`, its time, its value, and when it began to count. In the order of writing; within
+    /// a run of writes by time.
+    pub fn head_points(
+        &self,
+        ids: &[SeriesId],
+        range: (Millis, Millis),
+        mut take: impl FnMut(usize, i64, f64, Option<i64>),
+    ) {
+        let known = ids.iter().enumerate();
+        let known = known.filter_map(|(place, id)| Some((self.index.find(*id)?, place)));
+        let mut wanted: Vec<(SeriesRef, usize)> = known.collect();
+        wanted.sort_unstable();
+        for run in self.runs() {
+            let mut rest = run.points();
+            for (series, place) in &wanted {
+                rest = runs::skip_to(rest, *series);
+                let count = rest
+                    .iter()
+                    .take_while(|point| point.series == *series)
+                    .count();
+                let (points, after) = rest.split_at(count);
+                let from = points.partition_point(|point| point.time < range.0.0);
+                let wanted = points[from..]
+                    .iter()
+                    .take_while(|point| point.time <= range.1.0);
+                for point in wanted {
+                    take(*place, point.time, point.value, run.start_of(point));
+                }
+                rest = after;
+            }
+        }
     }
 
     fn runs(&self) -> impl Iterator<Item = &Arc<Samples>> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use demarc_proto::{Labels, METRIC_NAME, Nanos, TenantId, TimeRange};
+use demarc_proto::{Labels, METRIC_NAME, TenantId, TimeRange};
 use demarc_query::{Engine, RangeParams, Value};
 
 use super::Window;
@@ -96,11 +96,11 @@ fn points(value: Value) -> Vec<(Labels, Vec<Point>)> {
     let Value::Matrix(series) = value else {
         return Vec::new();
     };
-    let points = |(labels, samples): (Labels, Vec<demarc_store::Sample>)| {
-        let points = samples
+    let numbers = |(labels, points): (Labels, Vec<demarc_query::Point>)| {
+        let numbers = points
             .iter()
-            .map(|sample| -> (Nanos, f64) { (sample.time.to_nanos(), sample.value) });
-        (labels, points.collect())
+            .filter_map(|point| -> Option<Point> { Some((point.time.to_nanos(), point.float()?)) });
+        (labels, numbers.collect())
     };
-    series.into_iter().map(points).collect()
+    series.into_iter().map(numbers).collect()
 }

@@ -1,216 +1,174 @@
-//! Aggregations over the series of a vector.
+//! Aggregations: `sum by (job) (...)` and its like.
+//!
+//! Source: Prometheus 3.14, "Querying: operators", aggregation operators.
 
-use std::collections::BTreeMap;
+mod number;
+mod pick;
+mod values;
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, Hasher},
+};
 
 use demarc_proto::{Labels, METRIC_NAME};
-use promql_parser::parser::{AggregateExpr, LabelModifier};
 
 use super::{
+    annotation::Note,
+    ast::{Aggregate, AggregateOp, Expr, Grouping},
     eval::{Eval, Outcome},
-    series::{Series, Steps, Sum, mean, nan_first, quantile, variance},
+    value::{Series, Steps},
 };
 use crate::QueryError;
 
-type Groups = BTreeMap<Labels, Vec<Series>>;
-
 impl Eval<'_> {
-    pub(super) async fn aggregate(
+    pub(super) fn aggregate(
         &self,
-        aggregate: &AggregateExpr,
+        aggregate: &Aggregate,
         steps: Steps,
     ) -> Result<Outcome, QueryError> {
-        let operator = aggregate.op.to_string();
-        let mut groups: Groups = BTreeMap::new();
-        for one in self.vector(&aggregate.expr, steps).await? {
-            let labels = group_labels(&one.labels, aggregate.modifier.as_ref());
-            groups.entry(labels).or_default().push(one);
-        }
-        if operator == "count_values" {
-            let label = match &aggregate.param {
-                Some(param) => self.text(param, steps).await?,
-                None => String::new(),
-            };
-            return Ok(Outcome::Vector(count_values(groups, &label, steps)));
-        }
-        let parameter = match &aggregate.param {
-            Some(param) => self.scalar(param, steps).await?,
-            None => Vec::new(),
-        };
-        let series = match operator.as_str() {
-            "topk" | "bottomk" | "limitk" | "limit_ratio" => {
-                select(&operator, groups, &parameter, steps)?
+        use AggregateOp as Op;
+        let result = match (aggregate.op, &aggregate.parameter) {
+            (Op::CountValues, Some(label)) => {
+                let label = self.text_bytes(label)?;
+                let series = self.vector(&aggregate.expr, steps)?;
+                values::count(&label, aggregate, series, steps)?
             }
-            "quantile" => {
-                self.warn_of_quantile(&parameter);
-                reduce(groups, steps, |step, values| {
-                    quantile(parameter[step], values)
-                })
+            (Op::Topk | Op::Bottomk | Op::Limitk | Op::LimitRatio, Some(parameter)) => {
+                let parameter_values = self.parameter(aggregate, parameter, steps)?;
+                let series = self.vector(&aggregate.expr, steps)?;
+                let groups = Groups::of(aggregate, &series);
+                self.pick(aggregate, &parameter_values, series, &groups, steps)
             }
-            _ => reduce(groups, steps, reducer(&operator)?),
-        };
-        Ok(Outcome::Vector(series))
-    }
-
-    fn warn_of_quantile(&self, parameter: &[f64]) {
-        if let Some(odd) = parameter.iter().find(|q| !(0.0..=1.0).contains(*q)) {
-            self.warn(format!(
-                "PromQL warning: quantile value should be between 0 and 1, got {odd}"
-            ));
-        }
-    }
-}
-
-/// The labels by which a series is grouped.
-fn group_labels(labels: &Labels, modifier: Option<&LabelModifier>) -> Labels {
-    let mut labels = labels.clone();
-    match modifier {
-        None => Labels::default(),
-        Some(LabelModifier::Include(by)) => {
-            labels.retain(|name| by.labels.iter().any(|kept| kept == name));
-            labels
-        }
-        Some(LabelModifier::Exclude(without)) => {
-            labels.retain(|name| {
-                name != METRIC_NAME && !without.labels.iter().any(|dropped| dropped == name)
-            });
-            labels
-        }
-    }
-}
-
-/// A step's number and the values of a group to their aggregate.
-type Reducer = fn(usize, Vec<f64>) -> f64;
-
-fn reducer(operator: &str) -> Result<Reducer, QueryError> {
-    Ok(match operator {
-        "sum" => |_, values| Sum::of(values.into_iter()),
-        "avg" => |_, values| mean(&values),
-        "count" => |_, values| values.len() as f64,
-        "group" => |_, _| 1.0,
-        // f64::min and max leave NaN aside unless all are NaN, as Prometheus does.
-        "min" => |_, values| values.into_iter().reduce(f64::min).unwrap_or(f64::NAN),
-        "max" => |_, values| values.into_iter().reduce(f64::max).unwrap_or(f64::NAN),
-        "stddev" => |_, values| variance(&values).sqrt(),
-        "stdvar" => |_, values| variance(&values),
-        other => {
-            return Err(QueryError::Unsupported {
-                what: format!("{other}()"),
-            });
-        }
-    })
-}
-
-fn reduce(groups: Groups, steps: Steps, function: impl Fn(usize, Vec<f64>) -> f64) -> Vec<Series> {
-    let mut reduced = Vec::new();
-    for (labels, members) in groups {
-        let at = |step: usize| {
-            let values: Vec<f64> = members.iter().filter_map(|one| one.values[step]).collect();
-            if values.is_empty() {
-                None
-            } else {
-                Some(function(step, values))
+            (Op::Quantile, Some(parameter)) => {
+                let q = self.parameter(aggregate, parameter, steps)?;
+                let series = self.vector(&aggregate.expr, steps)?;
+                self.numbers(aggregate, Some(&q), &series, steps)?
+            }
+            _ => {
+                let series = self.vector(&aggregate.expr, steps)?;
+                self.numbers(aggregate, None, &series, steps)?
             }
         };
-        reduced.push(Series {
-            labels,
-            values: (0..steps.count).map(at).collect(),
-        });
+        Ok(Outcome::Vector(result))
     }
-    reduced
-}
 
-/// Keeps, at each step, some of each group's series.
-fn select(
-    operator: &str,
-    groups: Groups,
-    parameter: &[f64],
-    steps: Steps,
-) -> Result<Vec<Series>, QueryError> {
-    if operator != "limit_ratio" && parameter.iter().any(|k| k.is_nan() || *k > i64::MAX as f64) {
-        let sentence = format!("Scalar value {} overflows int64", parameter[0]);
-        return Err(QueryError::Evaluation(sentence));
-    }
-    let mut selected = Vec::new();
-    for members in groups.into_values() {
-        let mut kept: Vec<Vec<Option<f64>>> = vec![vec![None; steps.count]; members.len()];
-        for step in 0..steps.count {
-            let present = |(at, one): (usize, &Series)| Some((at, one.values[step]?));
-            let mut values: Vec<(usize, f64)> =
-                members.iter().enumerate().filter_map(present).collect();
-            match operator {
-                "topk" => values.sort_by(|a, b| nan_last_descending(a.1, b.1)),
-                "bottomk" => values.sort_by(|a, b| nan_last(a.1, b.1)),
-                "limit_ratio" => values.retain(|(at, _)| in_ratio(&members[*at], parameter[step])),
+    /// The parameter at each step, checked and noted where it is odd.
+    fn parameter(
+        &self,
+        aggregate: &Aggregate,
+        parameter: &Expr,
+        steps: Steps,
+    ) -> Result<Vec<f64>, QueryError> {
+        let mut values = self.scalar(parameter, steps)?;
+        for value in &mut values {
+            match aggregate.op {
+                AggregateOp::Quantile if value.is_nan() || *value < 0.0 || *value > 1.0 => {
+                    self.note(&Note::InvalidQuantile(*value), "", parameter.span());
+                }
+                AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk => {
+                    if value.is_nan() {
+                        let sentence = "Parameter value is NaN";
+                        return Err(QueryError::Evaluation(sentence.to_owned()));
+                    }
+                    let limit = i64::MAX as f64;
+                    if *value >= limit || *value <= -limit {
+                        let shown = super::print::number(*value);
+                        let sentence = format!("Scalar value {shown} overflows int64");
+                        return Err(QueryError::Evaluation(sentence));
+                    }
+                }
+                AggregateOp::LimitRatio => {
+                    if value.is_nan() {
+                        let sentence = "Ratio value is NaN";
+                        return Err(QueryError::Evaluation(sentence.to_owned()));
+                    }
+                    let capped = value.clamp(-1.0, 1.0);
+                    if capped != *value {
+                        let note = Note::InvalidRatio(*value, capped);
+                        self.note(&note, "", parameter.span());
+                        *value = capped;
+                    }
+                }
                 _ => {}
             }
-            if operator != "limit_ratio" {
-                values.truncate(parameter[step].max(0.0) as usize);
-            }
-            for (at, value) in values {
-                kept[at][step] = Some(value);
-            }
         }
-        for (one, values) in members.into_iter().zip(kept) {
-            if values.iter().any(Option::is_some) {
-                selected.push(Series {
-                    labels: one.labels,
-                    values,
-                });
-            }
-        }
-    }
-    Ok(selected)
-}
-
-/// Ascending, NaN last.
-fn nan_last(a: f64, b: f64) -> std::cmp::Ordering {
-    a.is_nan().cmp(&b.is_nan()).then(nan_first(a, b))
-}
-
-/// Descending, NaN last.
-fn nan_last_descending(a: f64, b: f64) -> std::cmp::Ordering {
-    a.is_nan().cmp(&b.is_nan()).then(nan_first(b, a))
-}
-
-/// Whether a series falls into the sampled share: by a hash of its labels, so that it is the same at every step. A negative
-/// ratio keeps the complement.
-fn in_ratio(series: &Series, ratio: f64) -> bool {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    series.labels.hash(&mut hasher);
-    let offset = hasher.finish() as f64 / u64::MAX as f64;
-    if ratio >= 0.0 {
-        offset < ratio
-    } else {
-        offset >= 1.0 + ratio
+        Ok(values)
     }
 }
 
-fn count_values(groups: Groups, label: &str, steps: Steps) -> Vec<Series> {
-    let mut counted: BTreeMap<Labels, Vec<Option<f64>>> = BTreeMap::new();
-    for (labels, members) in groups {
-        for one in members {
-            for (step, value) in one.values.iter().enumerate() {
-                let Some(value) = value else { continue };
-                let mut labels = labels.clone();
-                labels.set(label, &format_value(*value));
-                let counts = counted
-                    .entry(labels)
-                    .or_insert_with(|| vec![None; steps.count]);
-                counts[step] = Some(counts[step].unwrap_or(0.0) + 1.0);
-            }
+/// Which series belong together.
+struct Groups {
+    /// The group of each series.
+    of_series: Vec<usize>,
+    /// How many groups there are.
+    count: usize,
+}
+
+impl Groups {
+    fn of(aggregate: &Aggregate, series: &[Series]) -> Self {
+        let mut found = Finder::new(aggregate);
+        let of_series = series.iter().map(|one| found.group(&one.labels)).collect();
+        Self {
+            of_series,
+            count: found.labels.len(),
         }
     }
-    counted
-        .into_iter()
-        .map(|(labels, values)| Series { labels, values })
-        .collect()
 }
 
-/// A value as Prometheus writes it into a label.
-fn format_value(value: f64) -> String {
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+/// Finds the group of a series without building its labels anew for each.
+struct Finder<'a> {
+    aggregate: &'a Aggregate,
+    hasher: std::hash::RandomState,
+    by_hash: HashMap<u64, Vec<usize>>,
+    labels: Vec<Labels>,
+}
+
+impl<'a> Finder<'a> {
+    fn new(aggregate: &'a Aggregate) -> Self {
+        Self {
+            aggregate,
+            hasher: std::hash::RandomState::new(),
+            by_hash: HashMap::new(),
+            labels: Vec::new(),
+        }
     }
-    value.to_string()
+
+    fn group(&mut self, labels: &Labels) -> usize {
+        let mut hasher = self.hasher.build_hasher();
+        for (name, value) in labels
+            .iter()
+            .filter(|(name, _)| keeps(self.aggregate, name))
+        {
+            name.hash(&mut hasher);
+            value.hash(&mut hasher);
+        }
+        let candidates = self.by_hash.entry(hasher.finish()).or_default();
+        for at in candidates.iter() {
+            let kept = labels
+                .iter()
+                .filter(|(name, _)| keeps(self.aggregate, name));
+            if self.labels[*at].iter().eq(kept) {
+                return *at;
+            }
+        }
+        candidates.push(self.labels.len());
+        self.labels.push(group_labels(self.aggregate, labels));
+        self.labels.len() - 1
+    }
+}
+
+fn keeps(aggregate: &Aggregate, name: &str) -> bool {
+    let is_named = aggregate.labels.iter().any(|label| label == name);
+    match aggregate.grouping {
+        Grouping::By => is_named,
+        Grouping::Without => !is_named && name != METRIC_NAME,
+    }
+}
+
+/// The labels of the group of a series.
+pub(super) fn group_labels(aggregate: &Aggregate, labels: &Labels) -> Labels {
+    let mut kept = labels.clone();
+    kept.retain(|name| keeps(aggregate, name));
+    kept
 }

@@ -1,170 +1,109 @@
-//! Binary operators on numbers: scalars, a vector and a scalar, two vectors.
+//! Binary operators.
+//!
+//! Source: Prometheus 3.14, "Querying: operators".
 
-use demarc_proto::{Labels, METRIC_NAME};
-use promql_parser::parser::{BinaryExpr, VectorMatchCardinality};
+mod matching;
+mod operation;
+mod set;
 
 use super::{
+    ast::{Binary, BinaryOp, Span},
     eval::{Eval, Outcome},
-    matching::Matching,
-    series::{Series, Steps, merge_same, without_name},
+    value::{Cell, Series, Steps},
 };
 use crate::QueryError;
 
+/// One operator in its place: what it does to two values.
+#[derive(Clone, Copy)]
+pub(super) struct Operation<'a> {
+    pub(super) eval: &'a Eval<'a>,
+    pub(super) op: BinaryOp,
+    pub(super) returns_bool: bool,
+    pub(super) span: Span,
+}
+
 impl Eval<'_> {
-    pub(super) async fn binary(
-        &self,
-        binary: &BinaryExpr,
-        steps: Steps,
-    ) -> Result<Outcome, QueryError> {
-        let matching = Matching::of(binary)?;
-        let left = self.eval(&binary.lhs, steps).await?;
-        let right = self.eval(&binary.rhs, steps).await?;
-        if binary.op.is_set_operator() {
-            let (Outcome::Vector(left), Outcome::Vector(right)) = (left, right) else {
-                return Err(QueryError::Parse(
-                    "set operators take two vectors".to_owned(),
-                ));
-            };
-            return Ok(Outcome::Vector(matching.set(
-                &binary.op.to_string(),
-                left,
-                right,
-            )));
-        }
-        let operator = Operator::parse(&binary.op.to_string(), matching.returns_bool)?;
+    pub(super) fn binary(&self, binary: &Binary, steps: Steps) -> Result<Outcome, QueryError> {
+        let operation = Operation {
+            eval: self,
+            op: binary.op,
+            returns_bool: binary.returns_bool,
+            span: binary.left.span(),
+        };
+        let left = self.eval(&binary.left, steps)?;
+        let right = self.eval(&binary.right, steps)?;
         match (left, right) {
             (Outcome::Scalar(left), Outcome::Scalar(right)) => {
-                let number = |(a, b): (f64, f64)| operator.number(a, b);
-                Ok(Outcome::Scalar(
-                    left.into_iter().zip(right).map(number).collect(),
-                ))
+                let pairs = left.into_iter().zip(right);
+                let values = pairs.map(|(a, b)| operation::scalars(binary.op, a, b));
+                Ok(Outcome::Scalar(values.collect()))
             }
-            (Outcome::Vector(vector), Outcome::Scalar(scalar)) => vector_scalar(
-                vector,
-                |step, value| operator.keep(value, scalar[step], value),
-                operator,
-            ),
-            (Outcome::Scalar(scalar), Outcome::Vector(vector)) => vector_scalar(
-                vector,
-                |step, value| operator.keep(scalar[step], value, value),
-                operator,
-            ),
-            (Outcome::Vector(left), Outcome::Vector(right)) => matching
-                .vectors(operator, left, right, steps)
-                .map(Outcome::Vector),
-            _ => Err(QueryError::Parse(
-                "a string cannot be an operand".to_owned(),
-            )),
-        }
-    }
-}
-
-fn vector_scalar(
-    vector: Vec<Series>,
-    apply: impl Fn(usize, f64) -> Option<f64>,
-    operator: Operator,
-) -> Result<Outcome, QueryError> {
-    let mut result = Vec::new();
-    for one in vector {
-        let values: Vec<Option<f64>> = one
-            .values
-            .iter()
-            .enumerate()
-            .map(|(step, value)| apply(step, (*value)?))
-            .collect();
-        if values.iter().any(Option::is_some) {
-            let labels = if operator.drops_name() {
-                without_name(&one.labels)
-            } else {
-                one.labels
-            };
-            result.push(Series { labels, values });
-        }
-    }
-    merge_same(result).map(Outcome::Vector)
-}
-
-/// An operator on two numbers.
-#[derive(Clone, Copy)]
-pub(super) enum Operator {
-    Arithmetic(fn(f64, f64) -> f64),
-    /// Keeps a value where the comparison holds.
-    Filter(fn(&f64, &f64) -> bool),
-    /// 1 where the comparison holds, else 0.
-    Bool(fn(&f64, &f64) -> bool),
-}
-
-impl Operator {
-    fn parse(symbol: &str, returns_bool: bool) -> Result<Self, QueryError> {
-        let arithmetic: fn(f64, f64) -> f64 = match symbol {
-            "+" => |a, b| a + b,
-            "-" => |a, b| a - b,
-            "*" => |a, b| a * b,
-            "/" => |a, b| a / b,
-            "%" => |a, b| a % b,
-            "^" => f64::powf,
-            "atan2" => f64::atan2,
-            _ => {
-                let compare: fn(&f64, &f64) -> bool = match symbol {
-                    "==" => f64::eq,
-                    "!=" => f64::ne,
-                    ">" => f64::gt,
-                    "<" => f64::lt,
-                    ">=" => f64::ge,
-                    "<=" => f64::le,
-                    _ => {
-                        let what = format!("the operator {symbol}");
-                        return Err(QueryError::Unsupported { what });
-                    }
-                };
-                return Ok(if returns_bool {
-                    Self::Bool(compare)
+            (Outcome::Vector(series), Outcome::Scalar(values)) => {
+                let result = operation.with_scalar(series, &values, Side::Left);
+                Ok(Outcome::Vector(result))
+            }
+            (Outcome::Scalar(values), Outcome::Vector(series)) => {
+                let result = operation.with_scalar(series, &values, Side::Right);
+                Ok(Outcome::Vector(result))
+            }
+            (Outcome::Vector(left), Outcome::Vector(right)) => {
+                let result = if binary.op.is_set() {
+                    set::apply(binary.op, &binary.matching, left, right, steps)
                 } else {
-                    Self::Filter(compare)
-                });
+                    matching::apply(operation, &binary.matching, left, right, steps)?
+                };
+                Ok(Outcome::Vector(result))
             }
-        };
-        Ok(Self::Arithmetic(arithmetic))
-    }
-
-    /// Of two scalars: comparisons of scalars are always 0 or 1.
-    fn number(self, a: f64, b: f64) -> f64 {
-        match self {
-            Self::Arithmetic(function) => function(a, b),
-            Self::Filter(compare) | Self::Bool(compare) => f64::from(u8::from(compare(&a, &b))),
+            _ => Err(QueryError::Evaluation(format!(
+                "{} cannot be applied to a string",
+                binary.op
+            ))),
         }
-    }
-
-    /// Of two elements; `value` is what a filter keeps.
-    pub(super) fn keep(self, a: f64, b: f64, value: f64) -> Option<f64> {
-        match self {
-            Self::Filter(compare) => compare(&a, &b).then_some(value),
-            other => Some(other.number(a, b)),
-        }
-    }
-
-    pub(super) fn drops_name(self) -> bool {
-        !matches!(self, Self::Filter(_))
     }
 }
 
-impl Matching<'_> {
-    /// Labels of the result of one pair.
-    pub(super) fn result_labels(&self, operator: Operator, many: &Labels, one: &Labels) -> Labels {
-        let mut labels = many.clone();
-        if operator.drops_name() {
-            labels.set(METRIC_NAME, "");
-        }
-        match self.cardinality {
-            VectorMatchCardinality::OneToOne => labels.retain(|name| self.is_matched(name)),
-            VectorMatchCardinality::ManyToOne(include)
-            | VectorMatchCardinality::OneToMany(include) => {
-                for name in &include.labels {
-                    labels.set(name, one.get(name));
+/// On which side of an operator something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+impl Operation<'_> {
+    /// Whether the result is no longer a value of the metric.
+    fn drops_name(&self) -> bool {
+        let keeps = self.op.is_comparison() || self.op.is_set() || self.op.is_trim();
+        self.returns_bool || !keeps
+    }
+
+    /// Applies the operator to each element and a number; `side`: where the vector stands.
+    fn with_scalar(&self, series: Vec<Series>, values: &[f64], side: Side) -> Vec<Series> {
+        let mut found = Vec::with_capacity(series.len());
+        for mut one in series {
+            one.drop_name |= self.drops_name();
+            let mut is_empty = true;
+            for (step, value) in values.iter().enumerate() {
+                let Some(cell) = one.cell(step) else {
+                    continue;
+                };
+                let scalar = Cell::Float(*value);
+                let (left, right) = match side {
+                    Side::Left => (&cell, &scalar),
+                    Side::Right => (&scalar, &cell),
+                };
+                // A comparison keeps the vector's value, wherever that stands.
+                match self.apply(left, right, &cell) {
+                    Some(result) => {
+                        one.set(step, result);
+                        is_empty = false;
+                    }
+                    None => one.clear(step),
                 }
             }
-            VectorMatchCardinality::ManyToMany => {}
+            if !is_empty {
+                found.push(one);
+            }
         }
-        labels
+        found
     }
 }

@@ -4,15 +4,37 @@ use demarc_proto::{MatchOp, Matcher};
 
 use super::{
     ast::{
-        Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, Selector, Span, Unary, ValueType,
+        Aggregate, AggregateOp, Binary, Call, Cardinality, Edges, Expr, Selector, Span, Unary,
+        ValueType,
     },
     error::ParseError,
     signature::{Signature, Variadic},
 };
 
+/// Functions that may be asked with `anchored`.
+const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
+/// Functions that may be asked with `smoothed`.
+const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
+
 /// The first fault within `expr`.
 pub(super) fn check(query: &str, expr: &Expr) -> Result<(), ParseError> {
     stacker::maybe_grow(64 << 10, 2 << 20, || Check { query }.expr(expr))
+}
+
+/// Why a function cannot be asked with the modifier of the selector in its argument.
+pub(super) fn edges_fault(function: &str, edges: Edges) -> Option<String> {
+    let (name, allowed): (_, &[&str]) = match edges {
+        Edges::Plain => return None,
+        Edges::Anchored => ("anchored", &ANCHORED),
+        Edges::Smoothed => ("smoothed", &SMOOTHED),
+    };
+    if allowed.contains(&function) {
+        return None;
+    }
+    Some(format!(
+        "{name} modifier can only be used with: {} - not with {function}",
+        allowed.join(", ")
+    ))
 }
 
 struct Check<'a> {

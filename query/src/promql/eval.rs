@@ -1,222 +1,206 @@
 //! The walk over the expression.
+//!
+//! It runs on a thread of its own, so that a long calculation stops nobody else; only the leaves wait for files.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
-use demarc_proto::Labels;
 use demarc_store::Snapshot;
-use futures::{FutureExt, future::BoxFuture};
-use parking_lot::Mutex;
-use promql_parser::parser::{Expr, SubqueryExpr};
 
 use super::{
-    selector::{RangeVector, Shift},
-    series::{RawSeries, Series, Steps, merge_same, without_name},
+    annotation::{Note, Notes},
+    ast::{Expr, Span, Unary, UnaryOp},
+    value::{ABSENT, Asked, Series, Steps, is_absent},
 };
 use crate::{QueryConfig, QueryError};
 
 /// One evaluation: what it reads, what it may cost, what it found odd.
-pub(crate) struct Eval<'a> {
+pub(super) struct Eval<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) config: &'a QueryConfig,
-    /// The times of the whole query: `@ start()` and `@ end()`.
-    pub(super) query: Steps,
+    pub(super) asked: Asked,
+    pub(super) runtime: tokio::runtime::Handle,
+    /// The selectors, by where they begin, of whose histograms only count and sum are used.
+    pub(super) counts_only: BTreeSet<usize>,
+    pub(super) notes: Notes,
     samples: AtomicUsize,
-    warnings: Mutex<Vec<String>>,
+    is_cancelled: &'a AtomicBool,
 }
 
 /// The value of an expression at all steps.
 #[derive(Clone, Debug)]
-pub(crate) enum Outcome {
+pub(super) enum Outcome {
     Scalar(Vec<f64>),
-    Text(String),
+    Text(Vec<u8>),
     Vector(Vec<Series>),
 }
 
 impl<'a> Eval<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot, config: &'a QueryConfig, query: Steps) -> Self {
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        config: &'a QueryConfig,
+        runtime: tokio::runtime::Handle,
+        is_cancelled: &'a AtomicBool,
+        query: (&str, &Expr, Asked),
+    ) -> Self {
+        let (text, expr, asked) = query;
+        let mut counts_only = BTreeSet::new();
+        find_counts_only(expr, Use::Whole, &mut counts_only);
         Self {
             snapshot,
             config,
-            query,
+            asked,
+            runtime,
+            counts_only,
+            notes: Notes::new(text),
             samples: AtomicUsize::new(0),
-            warnings: Mutex::default(),
+            is_cancelled,
         }
     }
 
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.warnings.lock().clone();
-        warnings.sort();
-        warnings.dedup();
-        warnings
+    pub(super) fn note(&self, note: &Note, metric: &str, span: Span) {
+        self.notes.add(note, metric, span);
     }
 
-    pub(super) fn warn(&self, sentence: String) {
-        self.warnings.lock().push(sentence);
+    pub(super) fn lookback(&self) -> i64 {
+        self.config.lookback_seconds as i64 * 1000
     }
 
     /// Counts samples as they are loaded.
     pub(super) fn count(&self, rows: usize) -> Result<(), QueryError> {
         let before = self.samples.fetch_add(rows, Ordering::Relaxed);
-        if before + rows > self.config.max_samples {
-            return Err(QueryError::Limit {
-                what: "samples",
-                limit: self.config.max_samples,
-            });
+        if before.saturating_add(rows) > self.config.max_samples {
+            return Err(too_many_samples(self.config.max_samples));
+        }
+        Ok(())
+    }
+
+    /// Fails once nobody waits for the answer any more.
+    pub(super) fn check_alive(&self) -> Result<(), QueryError> {
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return Err(QueryError::Evaluation("the query was cancelled".to_owned()));
         }
         Ok(())
     }
 
     /// Evaluates an expression that is not a range vector.
-    pub(crate) fn eval<'b>(
-        &'b self,
-        expr: &'b Expr,
-        steps: Steps,
-    ) -> BoxFuture<'b, Result<Outcome, QueryError>> {
-        async move {
-            match expr {
-                Expr::Paren(paren) => self.eval(&paren.expr, steps).await,
-                Expr::NumberLiteral(number) => Ok(Outcome::Scalar(vec![number.val; steps.count])),
-                Expr::StringLiteral(text) => Ok(Outcome::Text(text.val.clone())),
-                Expr::VectorSelector(vector) => self
-                    .instant_selector(vector, steps)
-                    .await
-                    .map(Outcome::Vector),
-                Expr::Unary(unary) => Ok(negate(self.eval(&unary.expr, steps).await?)?),
-                Expr::Aggregate(aggregate) => self.aggregate(aggregate, steps).await,
-                Expr::Binary(binary) => self.binary(binary, steps).await,
-                Expr::Call(call) => self.call(call, steps).await,
-                Expr::MatrixSelector(_) | Expr::Subquery(_) => Err(QueryError::Parse(
-                    "a range vector must be the argument of a function such as rate()".to_owned(),
-                )),
-                Expr::Extension(_) => Err(QueryError::Unsupported {
-                    what: "this syntax".to_owned(),
-                }),
-            }
-        }
-        .boxed()
+    pub(super) fn eval(&self, expr: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
+        self.check_alive()?;
+        stacker::maybe_grow(256 << 10, 4 << 20, || match expr {
+            Expr::Paren(paren) => self.eval(&paren.expr, steps),
+            Expr::Number(number) => Ok(Outcome::Scalar(vec![number.value; steps.count])),
+            Expr::Text(text) => Ok(Outcome::Text(text.bytes.clone())),
+            Expr::Selector(selector) => self.instant_selector(selector, steps).map(Outcome::Vector),
+            Expr::Unary(unary) => self.unary(unary, steps),
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate, steps),
+            Expr::Binary(binary) => self.binary(binary, steps),
+            Expr::Call(call) => self.call(call, steps),
+            Expr::Range(_) | Expr::Subquery(_) => Err(QueryError::Evaluation(
+                "a range vector must be the argument of a function such as rate()".to_owned(),
+            )),
+        })
     }
 
-    /// Evaluates an expression that must be an instant vector.
-    pub(super) async fn vector(
-        &self,
-        expr: &Expr,
-        steps: Steps,
-    ) -> Result<Vec<Series>, QueryError> {
-        match self.eval(expr, steps).await? {
+    /// Evaluates an expression that is an instant vector.
+    pub(super) fn vector(&self, expr: &Expr, steps: Steps) -> Result<Vec<Series>, QueryError> {
+        match self.eval(expr, steps)? {
             Outcome::Vector(series) => Ok(series),
-            _ => Err(QueryError::Parse(format!(
-                "{expr} must be an instant vector"
+            _ => Err(QueryError::Evaluation(format!(
+                "{expr} is not an instant vector"
             ))),
         }
     }
 
-    /// Evaluates an expression that must be a scalar.
-    pub(super) async fn scalar(&self, expr: &Expr, steps: Steps) -> Result<Vec<f64>, QueryError> {
-        match self.eval(expr, steps).await? {
+    /// Evaluates an expression that is a scalar.
+    pub(super) fn scalar(&self, expr: &Expr, steps: Steps) -> Result<Vec<f64>, QueryError> {
+        match self.eval(expr, steps)? {
             Outcome::Scalar(values) => Ok(values),
-            _ => Err(QueryError::Parse(format!("{expr} must be a scalar"))),
+            _ => Err(QueryError::Evaluation(format!("{expr} is not a scalar"))),
         }
     }
 
-    /// Evaluates an expression that must be a string literal.
-    pub(super) async fn text(&self, expr: &Expr, steps: Steps) -> Result<String, QueryError> {
-        match self.eval(expr, steps).await? {
-            Outcome::Text(text) => Ok(text),
-            _ => Err(QueryError::Parse(format!("{expr} must be a string"))),
+    /// Evaluates an expression that is a string.
+    pub(super) fn text(&self, expr: &Expr) -> Result<String, QueryError> {
+        let bytes = self.text_bytes(expr)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// As [`Self::text`], where the bytes need not be UTF-8.
+    pub(super) fn text_bytes(&self, expr: &Expr) -> Result<Vec<u8>, QueryError> {
+        match expr.without_parens() {
+            Expr::Text(text) => Ok(text.bytes.clone()),
+            other => Err(QueryError::Evaluation(format!("{other} is not a string"))),
         }
     }
 
-    /// Loads a range vector: a selector with a range, or a subquery.
-    pub(super) async fn range_vector(
-        &self,
-        expr: &Expr,
-        steps: Steps,
-    ) -> Result<RangeVector, QueryError> {
-        match expr {
-            Expr::Paren(paren) => Box::pin(self.range_vector(&paren.expr, steps)).await,
-            Expr::MatrixSelector(matrix) => self.range_selector(matrix, steps).await,
-            Expr::Subquery(subquery) => self.subquery(subquery, steps).await,
-            other => Err(QueryError::Parse(format!("{other} must be a range vector"))),
+    fn unary(&self, unary: &Unary, steps: Steps) -> Result<Outcome, QueryError> {
+        let outcome = self.eval(&unary.expr, steps)?;
+        if unary.op == UnaryOp::Plus {
+            return Ok(outcome);
         }
-    }
-
-    /// Evaluates the inner expression at each multiple of the subquery's step that any window holds.
-    async fn subquery(
-        &self,
-        subquery: &SubqueryExpr,
-        steps: Steps,
-    ) -> Result<RangeVector, QueryError> {
-        let millis =
-            |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let shift = Shift::new(subquery.at.as_ref(), subquery.offset.as_ref(), self.query);
-        let range = millis(subquery.range);
-        let default = self.config.subquery_step_seconds as i64 * 1000;
-        let step = subquery.step.map_or(default, millis).max(1);
-        let (first, last) = shift.span(steps);
-        let start = (first.saturating_sub(range)).div_euclid(step) * step + step;
-        if start > last {
-            return Ok(RangeVector {
-                series: Vec::new(),
-                range,
-                shift,
-            });
-        }
-        let count = (last.abs_diff(start) / step.unsigned_abs() + 1) as usize;
-        self.count(count)?;
-        let inner = Steps { start, step, count };
-        let series = match self.eval(&subquery.expr, inner).await? {
-            Outcome::Vector(series) => series,
+        Ok(match outcome {
             Outcome::Scalar(values) => {
-                let values = values.into_iter().map(Some).collect();
-                vec![Series {
-                    labels: Labels::default(),
-                    values,
-                }]
+                Outcome::Scalar(values.into_iter().map(|value| -value).collect())
             }
-            Outcome::Text(_) => {
-                return Err(QueryError::Parse(
-                    "a subquery cannot be of a string".to_owned(),
-                ));
-            }
-        };
-        let series = series
-            .into_iter()
-            .map(|one| RawSeries {
-                samples: inner
-                    .times()
-                    .zip(one.values)
-                    .filter_map(|(time, value)| Some((time, value?)))
-                    .collect(),
-                labels: one.labels,
-            })
-            .collect();
-        Ok(RangeVector {
-            series,
-            range,
-            shift,
+            Outcome::Vector(series) => Outcome::Vector(series.into_iter().map(negated).collect()),
+            Outcome::Text(text) => Outcome::Text(text),
         })
     }
 }
 
-fn negate(outcome: Outcome) -> Result<Outcome, QueryError> {
-    match outcome {
-        Outcome::Scalar(values) => Ok(Outcome::Scalar(
-            values.into_iter().map(|value| -value).collect(),
-        )),
-        Outcome::Vector(series) => {
-            let negated = series
-                .into_iter()
-                .map(|one| Series {
-                    labels: without_name(&one.labels),
-                    values: one
-                        .values
-                        .into_iter()
-                        .map(|value| value.map(|v| -v))
-                        .collect(),
-                })
-                .collect();
-            merge_same(negated).map(Outcome::Vector)
-        }
-        Outcome::Text(_) => Err(QueryError::Parse("a string cannot be negated".to_owned())),
+fn negated(mut series: Series) -> Series {
+    series.drop_name = true;
+    for value in &mut series.floats {
+        *value = if is_absent(*value) { ABSENT } else { -*value };
     }
+    for histogram in series.histograms.iter_mut().flatten().flatten() {
+        *histogram = std::sync::Arc::new(histogram.scaled(-1.0));
+    }
+    series
+}
+
+pub(super) fn too_many_samples(limit: usize) -> QueryError {
+    QueryError::Limit {
+        what: "samples",
+        limit,
+    }
+}
+
+/// What an expression's parents use of its histograms.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Whole,
+    CountAndSum,
+}
+
+fn find_counts_only(expr: &Expr, used: Use, found: &mut BTreeSet<usize>) {
+    let used = match expr {
+        Expr::Call(call) => match call.function.name {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => Use::CountAndSum,
+            "histogram_quantile"
+            | "histogram_quantiles"
+            | "histogram_fraction"
+            | "histogram_stddev"
+            | "histogram_stdvar"
+            | "changes" => Use::Whole,
+            _ => used,
+        },
+        Expr::Binary(binary) if binary.op.is_comparison() || binary.op.is_trim() => Use::Whole,
+        Expr::Aggregate(aggregate) if aggregate.parameter.is_some() => Use::Whole,
+        _ => used,
+    };
+    if used == Use::CountAndSum {
+        match expr {
+            Expr::Selector(selector) => drop(found.insert(selector.span.start)),
+            Expr::Range(range) => drop(found.insert(range.selector.span.start)),
+            _ => {}
+        }
+    }
+    stacker::maybe_grow(64 << 10, 2 << 20, || {
+        for child in expr.children() {
+            find_counts_only(child, used, found);
+        }
+    });
 }

@@ -1,201 +1,137 @@
-//! Function calls: which file knows which function.
+//! Calls: which function gets what.
 
-use demarc_proto::{Labels, METRIC_NAME};
-use promql_parser::{
-    label::MatchOp,
-    parser::{Call, Expr, VectorSelector},
-};
+use demarc_proto::{Labels, METRIC_NAME, MatchOp};
 
 use super::{
+    ast::{Call, Expr, Selector, ValueType},
     calendar,
     eval::{Eval, Outcome},
-    math, over_time, rate,
-    series::{Series, Steps, Window, merge_same, without_name},
+    math,
+    selector::Newest,
+    value::{ABSENT, Series, Steps, is_absent},
 };
 use crate::QueryError;
 
-/// A function of the samples in a window.
-pub(super) type WindowFn = Box<dyn Fn(&Window<'_>) -> Option<f64> + Send + Sync>;
-
 impl Eval<'_> {
-    pub(super) async fn call(&self, call: &Call, steps: Steps) -> Result<Outcome, QueryError> {
-        let name = call.func.name;
-        let arguments: Vec<&Expr> = call.args.args.iter().map(AsRef::as_ref).collect();
-        if let Some(simple) = math::of_value(name) {
-            return self.map_values(&arguments, steps, simple).await;
+    pub(super) fn call(&self, call: &Call, steps: Steps) -> Result<Outcome, QueryError> {
+        let name = call.function.name;
+        let takes_matrix = call.function.arguments.contains(&ValueType::Matrix);
+        if takes_matrix && name != "absent_over_time" {
+            return self.over_windows(call, steps).map(Outcome::Vector);
+        }
+        if let Some(function) = math::of_value(name) {
+            return self.each_float(call, steps, |value, _| Some(function(value)));
         }
         if let Some(part) = calendar::of_time(name) {
-            return self.calendar(&arguments, steps, part).await;
+            return self.time_part(call, steps, part);
+        }
+        if name.starts_with("histogram_") {
+            return self.histogram_function(call, steps).map(Outcome::Vector);
         }
         match name {
-            "time" => Ok(Outcome::Scalar(
-                steps.times().map(|t| t as f64 / 1000.0).collect(),
-            )),
-            "pi" => Ok(Outcome::Scalar(vec![std::f64::consts::PI; steps.count])),
-            "vector" => {
-                let values = self.scalar(arguments[0], steps).await?;
-                let values = values.into_iter().map(Some).collect();
-                Ok(Outcome::Vector(vec![Series {
-                    labels: Labels::default(),
-                    values,
-                }]))
+            "clamp" | "clamp_min" | "clamp_max" | "round" => {
+                self.each_float(call, steps, |value, parameters| {
+                    math::bounded(name, value, parameters)
+                })
             }
-            "scalar" => self.to_scalar(arguments[0], steps).await,
-            "timestamp" => self.timestamp(arguments[0], steps).await,
-            "absent" => self.absent(arguments[0], steps).await,
-            "absent_over_time" => self.absent_over_time(arguments[0], steps).await,
+            "label_replace" => self.label_replace(call, steps),
+            "label_join" => self.label_join(call, steps),
             "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
-                self.vector(arguments[0], steps).await.map(Outcome::Vector)
+                self.sorted(call, steps)
             }
-            "round" | "clamp" | "clamp_min" | "clamp_max" => {
-                self.bounded(name, &arguments, steps).await
+            "absent" => self.absent(&call.arguments[0], steps),
+            "absent_over_time" => self.absent_over_time(&call.arguments[0], steps),
+            "timestamp" => self.timestamp(&call.arguments[0], steps),
+            "start_timestamp" => self.start_timestamp(&call.arguments[0], steps),
+            "info" => self.info(call, steps).map(Outcome::Vector),
+            "scalar" => self.to_scalar(&call.arguments[0], steps),
+            "vector" => {
+                let values = self.scalar(&call.arguments[0], steps)?;
+                let series = Series::of_floats(Labels::default(), false, values);
+                Ok(Outcome::Vector(vec![series]))
             }
-            "label_replace" => self.label_replace(&arguments, steps).await,
-            "label_join" => self.label_join(&arguments, steps).await,
-            "histogram_quantile" => self.histogram_quantile(&arguments, steps).await,
-            "histogram_fraction" => self.histogram_fraction(&arguments, steps).await,
-            "info" | "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev"
-            | "histogram_stdvar" => Err(QueryError::Unsupported {
-                what: format!("{name}()"),
-            }),
-            _ => self.over_window(name, &arguments, steps).await,
+            _ => self.scalar_function(call, steps).map(Outcome::Scalar),
         }
     }
 
-    /// Functions of a range vector.
-    async fn over_window(
-        &self,
-        name: &str,
-        arguments: &[&Expr],
-        steps: Steps,
-    ) -> Result<Outcome, QueryError> {
-        let unsupported = || QueryError::Unsupported {
-            what: format!("{name}()"),
-        };
-        let range_at = usize::from(name == "quantile_over_time");
-        let range = arguments.get(range_at).ok_or_else(unsupported)?;
-        let parameters = self.parameters(arguments, range_at, steps).await?;
-        if name == "quantile_over_time" && parameters[0].iter().any(|q| !(0.0..=1.0).contains(q)) {
-            let got = parameters[0][0];
-            self.warn(format!(
-                "PromQL warning: quantile value should be between 0 and 1, got {got}"
-            ));
-        }
-        let vector = self.range_vector(range, steps).await?;
-        let keeps_name = matches!(name, "last_over_time" | "first_over_time");
-        let mut found = Vec::new();
-        for one in &vector.series {
-            let mut values = Vec::with_capacity(steps.count);
-            for (step, time) in steps.times().enumerate() {
-                let at: Vec<f64> = parameters.iter().map(|values| values[step]).collect();
-                let function = rate::function(name, &at, time)
-                    .or_else(|| over_time::function(name, &at))
-                    .ok_or_else(unsupported)?;
-                let window = vector.window(one, time);
-                let is_empty = window.samples.is_empty();
-                values.push(if is_empty { None } else { function(&window) });
-            }
-            if values.iter().any(Option::is_some) {
-                let labels = if keeps_name {
-                    one.labels.clone()
+    fn scalar_function(&self, call: &Call, steps: Steps) -> Result<Vec<f64>, QueryError> {
+        let constant = |value: f64| Ok(vec![value; steps.count]);
+        match call.function.name {
+            "time" => Ok(steps.times().map(|time| time as f64 / 1000.0).collect()),
+            "pi" => constant(std::f64::consts::PI),
+            "step" => constant(self.asked.step_seconds()),
+            "range" => constant(self.asked.range_seconds()),
+            "start" => constant(self.asked.steps.start as f64 / 1000.0),
+            "end" => constant(self.asked.steps.end() as f64 / 1000.0),
+            "min_of" | "max_of" => {
+                let a = self.scalar(&call.arguments[0], steps)?;
+                let b = self.scalar(&call.arguments[1], steps)?;
+                let pick = if call.function.name == "min_of" {
+                    math::smaller
                 } else {
-                    without_name(&one.labels)
+                    math::larger
                 };
-                found.push(Series { labels, values });
+                Ok(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect())
             }
+            other => Err(QueryError::Unsupported {
+                what: format!("the function {other}"),
+            }),
         }
-        merge_same(found).map(Outcome::Vector)
     }
 
-    /// The scalar arguments beside the range vector.
-    async fn parameters(
+    /// Applies a function of a number and the call's scalar arguments; histograms are left out.
+    fn each_float(
         &self,
-        arguments: &[&Expr],
-        range_at: usize,
+        call: &Call,
         steps: Steps,
-    ) -> Result<Vec<Vec<f64>>, QueryError> {
-        let mut parameters = Vec::new();
-        for (at, argument) in arguments.iter().enumerate() {
-            if at != range_at {
-                parameters.push(self.scalar(argument, steps).await?);
-            }
-        }
-        Ok(parameters)
-    }
-
-    async fn map_values(
-        &self,
-        arguments: &[&Expr],
-        steps: Steps,
-        function: fn(f64) -> f64,
+        function: impl Fn(f64, &[f64]) -> Option<f64>,
     ) -> Result<Outcome, QueryError> {
-        let series = self.vector(arguments[0], steps).await?;
-        let mapped = series
-            .into_iter()
-            .map(|one| Series {
-                labels: without_name(&one.labels),
-                values: one
-                    .values
-                    .into_iter()
-                    .map(|value| value.map(function))
-                    .collect(),
-            })
-            .collect();
-        merge_same(mapped).map(Outcome::Vector)
+        let mut parameters = Vec::new();
+        for argument in &call.arguments[1..] {
+            parameters.push(self.scalar(argument, steps)?);
+        }
+        let series = self.vector(&call.arguments[0], steps)?;
+        let mut at_step = vec![0.0; parameters.len()];
+        let mut found = Vec::with_capacity(series.len());
+        for mut one in series {
+            one.histograms = None;
+            one.drop_name = true;
+            for (step, value) in one.floats.iter_mut().enumerate() {
+                if is_absent(*value) {
+                    continue;
+                }
+                for (slot, values) in at_step.iter_mut().zip(&parameters) {
+                    *slot = values[step];
+                }
+                *value = function(*value, &at_step).unwrap_or(ABSENT);
+            }
+            found.push(one);
+        }
+        Ok(Outcome::Vector(found))
     }
 
-    async fn calendar(
+    /// A part of the date or time: of each value, or of the evaluation's own time.
+    fn time_part(
         &self,
-        arguments: &[&Expr],
+        call: &Call,
         steps: Steps,
         part: fn(f64) -> f64,
     ) -> Result<Outcome, QueryError> {
-        if arguments.is_empty() {
-            let values = steps
-                .times()
-                .map(|t| Some(part(t as f64 / 1000.0)))
-                .collect();
-            return Ok(Outcome::Vector(vec![Series {
-                labels: Labels::default(),
-                values,
-            }]));
+        if !call.arguments.is_empty() {
+            return self.each_float(call, steps, |value, _| Some(part(value)));
         }
-        self.map_values(arguments, steps, part).await
+        let values = steps.times().map(|time| part(time as f64 / 1000.0));
+        let series = Series::of_floats(Labels::default(), false, values.collect());
+        Ok(Outcome::Vector(vec![series]))
     }
 
-    async fn bounded(
-        &self,
-        name: &str,
-        arguments: &[&Expr],
-        steps: Steps,
-    ) -> Result<Outcome, QueryError> {
-        let series = self.vector(arguments[0], steps).await?;
-        let mut parameters = Vec::new();
-        for argument in &arguments[1..] {
-            parameters.push(self.scalar(argument, steps).await?);
-        }
-        let mut mapped = Vec::new();
-        for one in series {
-            let bound = |(step, value): (usize, Option<f64>)| {
-                let at: Vec<f64> = parameters.iter().map(|values| values[step]).collect();
-                math::bounded(name, value?, &at)
-            };
-            let values = one.values.into_iter().enumerate().map(bound).collect();
-            mapped.push(Series {
-                labels: without_name(&one.labels),
-                values,
-            });
-        }
-        merge_same(mapped).map(Outcome::Vector)
-    }
-
-    /// The value of the only series; NaN where there is none or more than one.
-    async fn to_scalar(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
-        let series = self.vector(argument, steps).await?;
+    /// The value of the only element; NaN when there is none or more than one.
+    fn to_scalar(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
+        let series = self.vector(argument, steps)?;
         let at = |step: usize| {
-            let mut values = series.iter().filter_map(|one| one.values[step]);
+            let mut values = series.iter().filter_map(|one| one.float(step));
             match (values.next(), values.next()) {
-                (Some(only), None) => only,
+                (Some(value), None) => value,
                 _ => f64::NAN,
             }
         };
@@ -203,49 +139,74 @@ impl Eval<'_> {
     }
 
     /// The time of each value: of the sample itself for a selector, else of the evaluation.
-    async fn timestamp(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
-        let mut inner = argument;
-        while let Expr::Paren(paren) = inner {
-            inner = &paren.expr;
+    fn timestamp(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
+        if let Expr::Selector(selector) = argument.without_parens() {
+            let seconds = |raw: &super::source::RawSeries, newest: Newest| match newest {
+                Newest::Float(at) => raw.floats[at].0 as f64 / 1000.0,
+                Newest::Histogram(at) => raw.histograms[at].time as f64 / 1000.0,
+            };
+            return self.of_newest(selector, steps, seconds);
         }
-        let mut found = Vec::new();
-        if let Expr::VectorSelector(vector) = inner {
-            for (labels, samples) in self.instant_samples(vector, steps).await? {
-                let seconds = |sample: Option<(i64, f64)>| sample.map(|(at, _)| at as f64 / 1000.0);
-                let values = samples.into_iter().map(seconds).collect();
-                found.push(Series {
-                    labels: without_name(&labels),
-                    values,
-                });
+        let mut series = self.vector(argument, steps)?;
+        for one in &mut series {
+            one.drop_name = true;
+            for (step, time) in steps.times().enumerate() {
+                one.floats[step] = if one.is_present(step) {
+                    time as f64 / 1000.0
+                } else {
+                    ABSENT
+                };
             }
-        } else {
-            for one in self.vector(argument, steps).await? {
-                let seconds =
-                    |(time, value): (i64, Option<f64>)| value.map(|_| time as f64 / 1000.0);
-                let values = steps.times().zip(one.values).map(seconds).collect();
-                found.push(Series {
-                    labels: without_name(&one.labels),
-                    values,
-                });
-            }
+            one.histograms = None;
         }
-        merge_same(found).map(Outcome::Vector)
+        Ok(Outcome::Vector(series))
     }
 
-    async fn absent(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
-        let series = self.vector(argument, steps).await?;
-        let is_present = |step: usize| series.iter().any(|one: &Series| one.values[step].is_some());
+    /// When each sample began to count, 0 where it is not known; only of a selector.
+    fn start_timestamp(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
+        let Expr::Selector(selector) = argument.without_parens() else {
+            return Ok(Outcome::Vector(Vec::new()));
+        };
+        self.of_newest(selector, steps, |raw, newest| {
+            let start = match newest {
+                Newest::Float(at) => raw.starts.as_ref().map_or(0, |starts| starts[at]),
+                Newest::Histogram(at) => raw.histograms[at].start,
+            };
+            start as f64 / 1000.0
+        })
+    }
+
+    fn of_newest(
+        &self,
+        selector: &Selector,
+        steps: Steps,
+        value: impl Fn(&super::source::RawSeries, Newest) -> f64,
+    ) -> Result<Outcome, QueryError> {
+        let mut found = Vec::new();
+        self.each_newest(selector, steps, |raw, newest| {
+            let values = newest
+                .iter()
+                .map(|newest| newest.map_or(ABSENT, |at| value(&raw, at)));
+            let values = values.collect();
+            found.push(Series::of_floats(raw.labels.clone(), true, values));
+        })?;
+        Ok(Outcome::Vector(found))
+    }
+
+    fn absent(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
+        let series = self.vector(argument, steps)?;
+        let is_present = |step: usize| series.iter().any(|one| one.is_present(step));
         Ok(absent_series(argument, steps, is_present))
     }
 
-    async fn absent_over_time(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
-        let vector = self.range_vector(argument, steps).await?;
-        let times: Vec<i64> = steps.times().collect();
+    fn absent_over_time(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
+        let vector = self.range_vector(argument, steps)?;
         let is_present = |step: usize| {
+            let time = steps.time(step);
             vector
                 .series
                 .iter()
-                .any(|one| !vector.window(one, times[step]).samples.is_empty())
+                .any(|one| !vector.window(one, time).is_empty())
         };
         Ok(absent_series(argument, steps, is_present))
     }
@@ -253,37 +214,34 @@ impl Eval<'_> {
 
 /// 1 where nothing is present, with the labels that the selector's equalities say.
 fn absent_series(argument: &Expr, steps: Steps, is_present: impl Fn(usize) -> bool) -> Outcome {
-    let values: Vec<Option<f64>> = (0..steps.count)
-        .map(|step| if is_present(step) { None } else { Some(1.0) })
+    let values: Vec<f64> = (0..steps.count)
+        .map(|step| if is_present(step) { ABSENT } else { 1.0 })
         .collect();
-    if values.iter().all(Option::is_none) {
+    if values.iter().all(|value| is_absent(*value)) {
         return Outcome::Vector(Vec::new());
     }
-    let labels = match argument {
-        Expr::VectorSelector(vector) => said_labels(vector),
-        Expr::MatrixSelector(matrix) => said_labels(&matrix.vs),
+    let labels = match argument.without_parens() {
+        Expr::Selector(selector) => said_labels(selector),
+        Expr::Range(range) => said_labels(&range.selector),
         _ => Labels::default(),
     };
-    Outcome::Vector(vec![Series { labels, values }])
+    Outcome::Vector(vec![Series::of_floats(labels, false, values)])
 }
 
-fn said_labels(vector: &VectorSelector) -> Labels {
+fn said_labels(selector: &Selector) -> Labels {
     let mut labels = Labels::default();
-    let mut said_twice = Vec::new();
-    for matcher in &vector.matchers.matchers {
+    let mut said: Vec<&str> = Vec::new();
+    for matcher in &selector.matchers {
         if matcher.name == METRIC_NAME {
             continue;
         }
-        let is_equality = matches!(matcher.op, MatchOp::Equal);
-        if is_equality
-            && labels.get(&matcher.name).is_empty()
-            && !said_twice.contains(&&matcher.name)
-        {
+        let is_first = !said.contains(&matcher.name.as_str());
+        if matcher.op == MatchOp::Equal && is_first {
             labels.set(&matcher.name, &matcher.value);
         } else {
             labels.set(&matcher.name, "");
         }
-        said_twice.push(&matcher.name);
+        said.push(&matcher.name);
     }
     labels
 }

@@ -1,4 +1,10 @@
-//! Lengths of time as text: `5m`, `1h30m`.
+//! Lengths of time: as text, and as expressions once the query's range and step are known.
+
+use super::{
+    ast::{BinaryOp, Length, LengthExpr, UnaryOp},
+    value::Asked,
+};
+use crate::QueryError;
 
 /// The units, longest first, in milliseconds.
 const UNITS: [(&str, u64); 7] = [
@@ -54,6 +60,70 @@ pub fn format(millis: u64) -> String {
         }
     }
     text
+}
+
+impl Length {
+    /// Milliseconds, for what is asked.
+    pub(super) fn millis(&self, query: Asked) -> Result<i64, QueryError> {
+        match self {
+            Self::Fixed(millis) => Ok(*millis),
+            Self::Expr(expr) => {
+                let seconds = expr.seconds(query)?;
+                let millis = seconds * 1000.0;
+                if millis.is_nan() || millis.abs() > 9.2e15 {
+                    return Err(QueryError::Evaluation("duration out of range".to_owned()));
+                }
+                Ok(millis as i64)
+            }
+        }
+    }
+
+    /// As [`Self::millis`], for a length that must be more than nothing.
+    pub(super) fn positive_millis(&self, query: Asked) -> Result<i64, QueryError> {
+        let millis = self.millis(query)?;
+        if millis > 0 {
+            return Ok(millis);
+        }
+        let shown = match millis {
+            0 => "0s".to_owned(),
+            _ => format!("-{}", format(millis.unsigned_abs())),
+        };
+        Err(QueryError::Evaluation(format!(
+            "duration must be greater than 0, got {shown}"
+        )))
+    }
+}
+
+impl LengthExpr {
+    fn seconds(&self, query: Asked) -> Result<f64, QueryError> {
+        Ok(match self {
+            Self::Number(number) => number.value,
+            Self::Step(_) => query.step_seconds(),
+            Self::Range(_) => query.range_seconds(),
+            Self::Unary(UnaryOp::Plus, inner, _) | Self::Paren(inner, _) => inner.seconds(query)?,
+            Self::Unary(UnaryOp::Minus, inner, _) => -inner.seconds(query)?,
+            Self::Least(a, b, _) => a.seconds(query)?.min(b.seconds(query)?),
+            Self::Greatest(a, b, _) => a.seconds(query)?.max(b.seconds(query)?),
+            Self::Binary(op, left, right) => {
+                calculate(*op, left.seconds(query)?, right.seconds(query)?)?
+            }
+        })
+    }
+}
+
+fn calculate(op: BinaryOp, left: f64, right: f64) -> Result<f64, QueryError> {
+    let fail = |sentence: &str| Err(QueryError::Evaluation(sentence.to_owned()));
+    Ok(match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Sub => left - right,
+        BinaryOp::Mul => left * right,
+        BinaryOp::Div if right == 0.0 => return fail("division by zero"),
+        BinaryOp::Div => left / right,
+        BinaryOp::Mod if right == 0.0 => return fail("modulo by zero"),
+        BinaryOp::Mod => left % right,
+        BinaryOp::Pow => left.powf(right),
+        _ => return fail("unexpected operator in a duration"),
+    })
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub(super) fn bounded(name: &str, value: f64, parameters: &[f64]) -> Option<f64>
 }
 
 /// As Go's `math.Max`: NaN if either is.
-fn larger(a: f64, b: f64) -> f64 {
+pub(super) fn larger(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
         f64::NAN
     } else {
@@ -62,7 +62,7 @@ fn larger(a: f64, b: f64) -> f64 {
     }
 }
 
-fn smaller(a: f64, b: f64) -> f64 {
+pub(super) fn smaller(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
         f64::NAN
     } else {

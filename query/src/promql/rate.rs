@@ -1,141 +1,245 @@
-//! Functions of how samples change within a window.
+//! How samples change within a window.
+//!
+//! Source: Prometheus 3.14, "Querying: functions", `rate()`, `increase()`, `delta()`, `irate()`, `idelta()`.
+
+mod anchored;
+mod native;
+
+use std::sync::Arc;
+
+use demarc_store::CounterReset;
 
 use super::{
-    function::WindowFn,
-    series::{Sum, Window},
+    annotation::{Note, Operation},
+    ast::Edges,
+    native::Histogram,
+    selector::Window,
+    value::Cell,
+    window::Context,
 };
 
-/// The function called `name`; `parameters` are its scalar arguments, `time` the evaluation time in milliseconds.
-pub(super) fn function(name: &str, parameters: &[f64], time: i64) -> Option<WindowFn> {
-    let parameters = parameters.to_vec();
-    Some(match name {
-        "rate" => {
-            Box::new(|window| extrapolated(window, Counter::Yes).map(|d| d / seconds(window)))
-        }
-        "increase" => Box::new(|window| extrapolated(window, Counter::Yes)),
-        "delta" => Box::new(|window| extrapolated(window, Counter::No)),
-        "irate" => Box::new(|window| last_two(window, Counter::Yes).map(|(d, dt)| d / dt)),
-        "idelta" => Box::new(|window| last_two(window, Counter::No).map(|(d, _)| d)),
-        "deriv" => Box::new(|window| {
-            let origin = window.samples.first()?.0;
-            regression(window.samples, origin).map(|(slope, _)| slope)
-        }),
-        "predict_linear" => Box::new(move |window| {
-            let (slope, intercept) = regression(window.samples, time)?;
-            Some(intercept + slope * parameters.first()?)
-        }),
-        "double_exponential_smoothing" => {
-            Box::new(move |window| smoothed(window, *parameters.first()?, *parameters.get(1)?))
-        }
-        "resets" => Box::new(|window| Some(pairs(window).filter(|(a, b)| b < a).count() as f64)),
-        "changes" => Box::new(|window| {
-            let differ = |(a, b): &(f64, f64)| a != b && !(a.is_nan() && b.is_nan());
-            Some(pairs(window).filter(differ).count() as f64)
-        }),
-        _ => return None,
-    })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Counter {
+/// Whether a fall is a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counter {
     Yes,
     No,
 }
 
-fn seconds(window: &Window<'_>) -> f64 {
-    (window.end - window.start) as f64 / 1000.0
+/// The change over a window as a rate.
+pub(super) fn per_second(change: Cell, window: Window<'_>) -> Cell {
+    let seconds = window.seconds();
+    match change {
+        Cell::Float(value) => Cell::Float(value / seconds),
+        Cell::Histogram(histogram) => Cell::Histogram(Arc::new(histogram.scaled(1.0 / seconds))),
+    }
 }
 
-fn pairs<'a>(window: &'a Window<'_>) -> impl Iterator<Item = (f64, f64)> + 'a {
-    window.samples.windows(2).map(|pair| (pair[0].1, pair[1].1))
-}
-
-/// The change within the window, extrapolated to its edges.
-///
-/// `None` with fewer than two samples. For a counter, a fall is a reset, and the extrapolation does not go below zero.
-/// Source: Prometheus, "Querying: functions", `rate()`.
-fn extrapolated(window: &Window<'_>, counter: Counter) -> Option<f64> {
-    let (first, last) = (window.samples.first()?, window.samples.last()?);
-    if window.samples.len() < 2 {
+/// The change within the window, extrapolated to its edges, or taken at its edges with `anchored` and `smoothed`.
+pub(super) fn change(window: Window<'_>, context: Context<'_>, counter: Counter) -> Option<Cell> {
+    if !window.floats.is_empty() && !window.histograms.is_empty() {
+        context.note(&Note::MixedFloatsHistograms);
         return None;
     }
-    let mut change = last.1 - first.1;
-    if counter == Counter::Yes {
-        change += pairs(window)
-            .filter(|(a, b)| b < a)
-            .map(|(a, _)| a)
-            .sum::<f64>();
+    if context.edges != Edges::Plain {
+        return anchored::change(window, context, counter);
     }
-    let sampled = (last.0 - first.0) as f64 / 1000.0;
-    let average = sampled / (window.samples.len() - 1) as f64;
-    let threshold = average * 1.1;
-    let mut to_start = (first.0 - window.start) as f64 / 1000.0;
-    let mut to_end = (window.end - last.0) as f64 / 1000.0;
-    if to_start >= threshold {
-        to_start = average / 2.0;
+    if window.histograms.is_empty() {
+        let sampled = sampled_floats(window, counter)?;
+        let factor = sampled.extrapolation(window, counter, sampled.value, window.floats[0].1);
+        return Some(Cell::Float(sampled.value * factor));
     }
-    if counter == Counter::Yes && change > 0.0 && first.1 >= 0.0 {
-        to_start = to_start.min(sampled * (first.1 / change));
-    }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
-    Some(change * ((sampled + to_start + to_end) / sampled))
+    let sampled = native::sampled(window, context, counter)?;
+    let first = window.histograms[0].value.count;
+    let factor = sampled.extrapolation(window, counter, sampled.value.count, first);
+    Some(Cell::Histogram(Arc::new(sampled.value.scaled(factor))))
 }
 
-/// The change between the last two samples, and the seconds between them.
-fn last_two(window: &Window<'_>, counter: Counter) -> Option<(f64, f64)> {
-    let [.., before, last] = window.samples else {
+/// The change between the first and the last sample, before extrapolation. Times in milliseconds.
+struct Sampled<T> {
+    value: T,
+    first: i64,
+    last: i64,
+    /// How far samples are apart on average, in seconds; 0 for one sample with a known start.
+    average: f64,
+    /// Whether the count is known to have begun within the window, so that nothing is missing on the left.
+    begins_within: bool,
+}
+
+impl<T> Sampled<T> {
+    /// By how much the sampled change must be multiplied to be that of the whole window. A counter is not extrapolated to the
+    /// left beyond where it would be zero: `change` is the sampled change and `first` the first value.
+    fn extrapolation(&self, window: Window<'_>, counter: Counter, change: f64, first: f64) -> f64 {
+        let sampled = (self.last - self.first) as f64 / 1000.0;
+        let threshold = self.average * 1.1;
+        let mut to_start = (self.first - window.start) as f64 / 1000.0;
+        let mut to_end = (window.end - self.last) as f64 / 1000.0;
+        if to_start >= threshold {
+            to_start = self.average / 2.0;
+        }
+        if counter == Counter::Yes && change > 0.0 && first >= 0.0 {
+            to_start = to_start.min(sampled * (first / change));
+        }
+        if self.begins_within {
+            to_start = 0.0;
+        }
+        if to_end >= threshold {
+            to_end = self.average / 2.0;
+        }
+        (sampled + to_start + to_end) / sampled
+    }
+}
+
+/// When the first sample's count began, if that is known to be within the window and before the sample.
+fn start_within(window: Window<'_>, start: i64, time: i64, counter: Counter) -> Option<i64> {
+    let is_within = counter == Counter::Yes && start != 0 && start > window.start && start < time;
+    is_within.then_some(start)
+}
+
+/// Whether start times say that counting began anew between two samples. A start that equals the time of the sample before
+/// says so only if that sample has an earlier start of its own: else it stands for "unknown" (OpenTelemetry's convention).
+pub(super) fn is_restarted(before: (i64, i64), now: (i64, i64)) -> bool {
+    let ((before_start, before_time), (start, time)) = (before, now);
+    if start == 0 || start > time {
+        return false;
+    }
+    start > before_time || (start == before_time && before_start != 0 && before_start < before_time)
+}
+
+fn float_reset(window: Window<'_>, at: usize) -> bool {
+    let (before, now) = (window.floats[at - 1], window.floats[at]);
+    let is_restart = window
+        .starts
+        .is_some_and(|starts| is_restarted((starts[at - 1], before.0), (starts[at], now.0)));
+    now.1 < before.1 || is_restart
+}
+
+fn sampled_floats(window: Window<'_>, counter: Counter) -> Option<Sampled<f64>> {
+    let floats = window.floats;
+    let (first, last) = (floats.first()?, floats.last()?);
+    let start = window.starts.map_or(0, |starts| starts[0]);
+    let start = start_within(window, start, first.0, counter);
+    if floats.len() < 2 && start.is_none() {
+        return None;
+    }
+    let mut value = last.1 - first.1;
+    if counter == Counter::Yes {
+        for at in 1..floats.len() {
+            if float_reset(window, at) {
+                value += floats[at - 1].1;
+            }
+        }
+    }
+    if start.is_some() {
+        value += first.1;
+    }
+    Some(Sampled {
+        value,
+        first: start.unwrap_or(first.0),
+        last: last.0,
+        average: average(first.0, last.0, floats.len()),
+        begins_within: start.is_some(),
+    })
+}
+
+fn average(first: i64, last: i64, count: usize) -> f64 {
+    if count < 2 {
+        return 0.0;
+    }
+    (last - first) as f64 / 1000.0 / (count - 1) as f64
+}
+
+/// One of the last two samples.
+#[derive(Clone)]
+struct Last {
+    time: i64,
+    start: i64,
+    cell: Cell,
+}
+
+/// The change between the last two samples; for a counter per second.
+pub(super) fn last_change(
+    window: Window<'_>,
+    context: Context<'_>,
+    counter: Counter,
+) -> Option<Cell> {
+    let (before, last) = last_two(window)?;
+    let seconds = (last.time - before.time) as f64 / 1000.0;
+    if seconds == 0.0 {
+        return None;
+    }
+    let is_restart = is_restarted((before.start, before.time), (last.start, last.time));
+    let change = match (&before.cell, &last.cell) {
+        (Cell::Float(a), Cell::Float(b)) => {
+            let is_reset = counter == Counter::Yes && (b < a || is_restart);
+            Cell::Float(if is_reset { *b } else { b - a })
+        }
+        (Cell::Histogram(a), Cell::Histogram(b)) => {
+            let change = native_change(a, b, is_restart, context, counter)?;
+            Cell::Histogram(Arc::new(change))
+        }
+        _ => {
+            context.note(&Note::MixedFloatsHistograms);
+            return None;
+        }
+    };
+    if counter == Counter::No {
+        return Some(change);
+    }
+    Some(match change {
+        Cell::Float(value) => Cell::Float(value / seconds),
+        Cell::Histogram(histogram) => Cell::Histogram(Arc::new(histogram.scaled(1.0 / seconds))),
+    })
+}
+
+fn last_two(window: Window<'_>) -> Option<(Last, Last)> {
+    let starts = window.starts;
+    let floats = window.floats.iter().enumerate().rev().take(2);
+    let mut lasts: Vec<Last> = floats
+        .map(|(at, (time, value))| Last {
+            time: *time,
+            start: starts.map_or(0, |starts| starts[at]),
+            cell: Cell::Float(*value),
+        })
+        .collect();
+    lasts.extend(window.histograms.iter().rev().take(2).map(|one| Last {
+        time: one.time,
+        start: one.start,
+        cell: Cell::Histogram(Arc::clone(&one.value)),
+    }));
+    lasts.sort_by_key(|one| std::cmp::Reverse(one.time));
+    match lasts.as_slice() {
+        [last, before, ..] => Some((before.clone(), last.clone())),
+        _ => None,
+    }
+}
+
+fn native_change(
+    before: &Histogram,
+    last: &Histogram,
+    is_restart: bool,
+    context: Context<'_>,
+    counter: Counter,
+) -> Option<Histogram> {
+    let gauges = [before, last].map(|one| one.reset == CounterReset::Gauge);
+    if counter == Counter::Yes && gauges.contains(&true) {
+        context.note(&Note::NotCounter);
+    }
+    if counter == Counter::No && gauges.contains(&false) {
+        context.note(&Note::NotGauge);
+    }
+    let is_reset = counter == Counter::Yes && (is_restart || last.is_reset_since(before));
+    if is_reset {
+        let mut change = last.clone();
+        change.reset = CounterReset::Gauge;
+        return Some(change);
+    }
+    let Some((mut change, notes)) = last.minus(before) else {
+        context.note(&Note::MixedExponentialCustom);
         return None;
     };
-    let is_reset = counter == Counter::Yes && last.1 < before.1;
-    let change = if is_reset { last.1 } else { last.1 - before.1 };
-    let seconds = (last.0 - before.0) as f64 / 1000.0;
-    (seconds > 0.0).then_some((change, seconds))
-}
-
-/// Least squares: slope per second, and the value at `origin`.
-fn regression(samples: &[(i64, f64)], origin: i64) -> Option<(f64, f64)> {
-    if samples.len() < 2 {
-        return None;
+    if notes.bounds_differ {
+        context.note(&Note::BoundsReconciled(Operation::Subtraction));
     }
-    let first = samples[0].1;
-    if samples.iter().all(|(_, value)| *value == first) {
-        let is_finite = first.is_finite();
-        return Some(if is_finite {
-            (0.0, first)
-        } else {
-            (f64::NAN, f64::NAN)
-        });
-    }
-    let count = samples.len() as f64;
-    let x = |at: i64| (at - origin) as f64 / 1000.0;
-    let sum_x = Sum::of(samples.iter().map(|(at, _)| x(*at)));
-    let sum_y = Sum::of(samples.iter().map(|(_, y)| *y));
-    let sum_xy = Sum::of(samples.iter().map(|(at, y)| x(*at) * y));
-    let sum_xx = Sum::of(samples.iter().map(|(at, _)| x(*at) * x(*at)));
-    let covariance = sum_xy - sum_x * sum_y / count;
-    let variance = sum_xx - sum_x * sum_x / count;
-    let slope = covariance / variance;
-    Some((slope, sum_y / count - slope * sum_x / count))
-}
-
-/// Double exponential smoothing with smoothing factor `sf` and trend factor `tf`.
-fn smoothed(window: &Window<'_>, sf: f64, tf: f64) -> Option<f64> {
-    let samples = window.samples;
-    if samples.len() < 2 {
-        return None;
-    }
-    let mut before = 0.0;
-    let mut level = samples[0].1;
-    let mut trend = samples[1].1 - samples[0].1;
-    for (at, (_, value)) in samples.iter().enumerate().skip(1) {
-        if at > 1 {
-            trend = tf * (level - before) + (1.0 - tf) * trend;
-        }
-        let next = sf * value + (1.0 - sf) * (level + trend);
-        before = level;
-        level = next;
-    }
-    Some(level)
+    change.reset = CounterReset::Gauge;
+    Some(change)
 }

@@ -7,5 +7,4 @@
 mod dashboards;
 mod fixture;
 mod promql;
-mod script;
 mod sql;

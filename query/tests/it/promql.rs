@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{fixture::Bed, script};
+use demarc_query::promql_script::{self, Report};
+
+use crate::fixture::Bed;
 
 fn scripts(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -19,17 +21,26 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+async fn run(bed: &Bed, path: &Path) -> Report {
+    let text = std::fs::read_to_string(path).unwrap();
+    let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+    promql_script::run(&bed.store, &bed.engine, &name, &text)
+        .await
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 #[tokio::test]
 async fn our_own_scripts_hold() {
     let bed = Bed::new().await;
     let found = scripts(Path::new("tests/promql"));
     assert!(!found.is_empty());
     for path in found {
-        let (faults, count) = script::run(&bed, &path).await;
+        let report = run(&bed, &path).await;
         assert!(
-            count > 0 && faults.is_empty(),
-            "{}: {faults:#?}",
-            path.display()
+            report.passed > 0 && report.failures.is_empty(),
+            "{}: {:#?}",
+            path.display(),
+            report.failures
         );
     }
 }
@@ -50,21 +61,22 @@ async fn the_scripts_of_prometheus_hold_but_for_known_gaps() {
         return;
     }
     let bed = Bed::new().await;
-    let (mut failing, mut total, mut faults_text) = (BTreeSet::new(), 0, String::new());
+    let (mut failing, mut total, mut faults) = (BTreeSet::new(), 0, String::new());
     for path in found {
-        let (faults, count) = script::run(&bed, &path).await;
-        total += count;
+        let report = run(&bed, &path).await;
+        total += report.passed + report.failures.len();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        for (line, fault) in faults {
-            failing.insert(format!("{name}:{line}"));
-            faults_text.push_str(&format!("{name}:{line}: {fault}\n"));
+        for failure in report.failures {
+            failing.insert(format!("{name}:{}", failure.line));
+            let (query, fault) = (failure.query, failure.fault);
+            faults.push_str(&format!("{name}:{}: {query}: {fault}\n", failure.line));
         }
     }
     let list = Path::new("tests/promql/known_gaps.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         let text: String = failing.iter().map(|one| format!("{one}\n")).collect();
         std::fs::write(list, text).unwrap();
-        std::fs::write(std::env::temp_dir().join("promql-faults.txt"), &faults_text).unwrap();
+        std::fs::write(std::env::temp_dir().join("promql-faults.txt"), &faults).unwrap();
     }
     let known: BTreeSet<String> = std::fs::read_to_string(list)
         .unwrap()
@@ -75,7 +87,7 @@ async fn the_scripts_of_prometheus_hold_but_for_known_gaps() {
     let gone: Vec<_> = known.difference(&failing).collect();
     assert!(
         new.is_empty(),
-        "{} of {total} evals fail; new among them: {new:?}",
+        "{} of {total} evals fail; new among them: {new:?}\n{faults}",
         failing.len()
     );
     assert!(

@@ -149,7 +149,7 @@ async fn a_series_is_read_across_a_flush() {
         .await
         .unwrap();
     assert!(
-        format!("{:?}", answer.value).contains("value: 9.0"),
+        format!("{:?}", answer.value).contains("Float(9.0)"),
         "{:?}",
         answer.value
     );

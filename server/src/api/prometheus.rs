@@ -9,8 +9,7 @@ use axum::{
     extract::{Path, State},
 };
 use demarc_proto::{Labels, Millis};
-use demarc_query::{Answer, RangeParams, Value};
-use demarc_store::Sample;
+use demarc_query::{Answer, Point, PointValue, RangeParams, Value, promql::Histogram};
 use serde_json::{Value as Body, json};
 
 use super::params::Params;
@@ -130,18 +129,26 @@ pub(crate) fn success(data: Body) -> Reply {
 
 fn answer(answer: Answer) -> Body {
     let (kind, result) = match answer.value {
-        Value::Scalar(sample) => ("scalar", sample_body(sample)),
+        Value::Scalar(at, value) => ("scalar", json!([seconds(at), number(value)])),
         Value::Text(at, text) => ("string", json!([seconds(at), text])),
         Value::Vector(vector) => {
-            let rows = vector.iter().map(|(labels, sample)| {
-                json!({"metric": labels_body(labels), "value": sample_body(*sample)})
+            let rows = vector.iter().map(|(labels, point)| {
+                let (name, body) = point_body(point);
+                json!({"metric": labels_body(labels), name: body})
             });
             ("vector", rows.collect())
         }
         Value::Matrix(matrix) => {
-            let rows = matrix.iter().map(|(labels, samples)| {
-                let values: Vec<Body> = samples.iter().map(|sample| sample_body(*sample)).collect();
-                json!({"metric": labels_body(labels), "values": values})
+            let rows = matrix.iter().map(|(labels, points)| {
+                let mut row = json!({"metric": labels_body(labels)});
+                for (name, body) in points.iter().map(point_body) {
+                    let name = format!("{name}s");
+                    match row.get_mut(&name).and_then(Body::as_array_mut) {
+                        Some(bodies) => bodies.push(body),
+                        None => row[name] = json!([body]),
+                    }
+                }
+                row
             });
             ("matrix", rows.collect())
         }
@@ -149,6 +156,9 @@ fn answer(answer: Answer) -> Body {
     let mut body = json!({"status": "success", "data": {"resultType": kind, "result": result}});
     if !answer.warnings.is_empty() {
         body["warnings"] = json!(answer.warnings);
+    }
+    if !answer.infos.is_empty() {
+        body["infos"] = json!(answer.infos);
     }
     body
 }
@@ -162,8 +172,36 @@ fn labels_body(labels: &Labels) -> Body {
     )
 }
 
-fn sample_body(sample: Sample) -> Body {
-    json!([seconds(sample.time), number(sample.value)])
+/// A point and the name of the field that it stands in.
+fn point_body(point: &Point) -> (&'static str, Body) {
+    let at = seconds(point.time);
+    match &point.value {
+        PointValue::Float(value) => ("value", json!([at, number(*value)])),
+        PointValue::Histogram(histogram) => ("histogram", json!([at, histogram_body(histogram)])),
+    }
+}
+
+/// Each bucket is `[boundaries, lower, upper, count]`; boundaries 0: `(]`, 1: `[)`, 2: `()`, 3: `[]`.
+fn histogram_body(histogram: &Histogram) -> Body {
+    let buckets = histogram.buckets().into_iter().map(|bucket| {
+        let boundaries = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        };
+        json!([
+            boundaries,
+            number(bucket.lower),
+            number(bucket.upper),
+            number(bucket.count)
+        ])
+    });
+    json!({
+        "count": number(histogram.count),
+        "sum": number(histogram.sum),
+        "buckets": buckets.collect::<Vec<Body>>(),
+    })
 }
 
 fn seconds(at: Millis) -> Body {

@@ -115,3 +115,32 @@ fn a_client_without_a_server_says_how_to_start_one() {
     let (is_fine, _, error) = demarc(&["sql", "--server", "http://127.0.0.1:1", "SELECT 1"]);
     assert!(!is_fine && error.contains("demarc server"), "{error}");
 }
+
+#[test]
+fn scripts_are_run_and_failures_shown_with_line_expectation_and_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = script(
+        "good.test",
+        "load 1m\n  up 1 2\n\neval instant at 1m up\n  up 2\n",
+    );
+    let bad = script(
+        "bad.test",
+        "load 1m\n  up 1 2\n\neval instant at 1m up\n  up 3\n",
+    );
+    let (is_fine, out, _) = demarc(&["test", "promql", &good]);
+    assert!(is_fine && out.contains("1 passed, 0 failed"), "{out}");
+    let (is_fine, out, error) = demarc(&["test", "promql", &good, &bad]);
+    assert!(!is_fine, "{out}");
+    for part in [
+        "bad.test:4: up\n  expected up 3, got up 2\n",
+        "\n1 passed, 1 failed\n",
+    ] {
+        assert!(out.contains(part), "{part:?} is not in:\n{out}");
+    }
+    assert!(error.contains("1 evaluations do not hold"), "{error}");
+}

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::rows::{Samples, SeriesRef};
+use crate::rows::{Point, Samples, SeriesRef};
 
 /// Sorted runs, in the order of writing.
 pub(crate) type Runs = Arc<Vec<Arc<Samples>>>;
@@ -75,6 +75,20 @@ pub(crate) fn of_series<'a>(
         found.reverse();
     }
     found
+}
+
+/// The points from those of `series` on. Series that follow each other closely cost few steps.
+pub(crate) fn skip_to(points: &[Point], series: SeriesRef) -> &[Point] {
+    let mut step = 1;
+    while points
+        .get(step - 1)
+        .is_some_and(|point| point.series < series)
+    {
+        step *= 2;
+    }
+    let (from, to) = (step / 2, (step - 1).min(points.len()));
+    let within = points[from.min(to)..to].partition_point(|point| point.series < series);
+    &points[from.min(to) + within..]
 }
 
 #[cfg(test)]
