@@ -20,6 +20,39 @@ pub(crate) enum Command {
     Otlp(OtlpArgs),
     /// The same queries to each server over the same data: the middle of several runs, and ratios.
     Query(QueryArgs),
+    /// Scrapes an exporter, for `shape`.
+    Record(RecordArgs),
+    /// Bytes per sample on disk, by encoding, of what `record` has scraped.
+    Shape(ShapeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// What to scrape.
+    #[arg(long, default_value = "http://127.0.0.1:9100/metrics")]
+    pub(crate) url: String,
+    /// Where the scrapes go, one file each.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// Scrapes to take.
+    #[arg(long, default_value_t = 900)]
+    pub(crate) scrapes: usize,
+    /// Milliseconds between two scrapes.
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) every_ms: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShapeArgs {
+    /// Where the scrapes are.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// Hosts that the scrapes are dealt out to, a stretch of them to each.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) hosts: usize,
+    /// Only every so many-th scrape.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) stride: usize,
 }
 
 /// Which servers, and the load on them.

@@ -2,7 +2,7 @@
 //!
 //! `fleet` (which series there are, which values they take) -> `remote_write` (requests as bytes) -> `drive` (sends them and takes
 //! the time) to each `subject` (a server process: started, watched, stopped) -> `ingest` and `query`, the two comparisons, which
-//! print a table each.
+//! print a table each. Beside them `shape`: bytes per sample on disk, by encoding.
 //!
 //! Peers are the `prometheus` and `victoria-metrics` of the PATH; one that is not there is left out by name. Every address is on
 //! the loopback interface, every folder temporary.
@@ -14,6 +14,7 @@ mod ingest;
 mod otlp;
 mod query;
 mod remote_write;
+mod shape;
 mod subject;
 mod table;
 
@@ -27,6 +28,8 @@ fn main() -> std::process::ExitCode {
         Command::Ingest(args) => runtime.block_on(ingest::run(&args)),
         Command::Otlp(args) => runtime.block_on(otlp::run(&args)),
         Command::Query(args) => runtime.block_on(query::run(&args)),
+        Command::Record(args) => runtime.block_on(shape::record(&args)),
+        Command::Shape(args) => runtime.block_on(shape::run(&args)),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

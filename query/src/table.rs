@@ -1,5 +1,7 @@
 //! A snapshot's table as a DataFusion table: the rows of its files and of the head, and no way to write.
 
+mod value;
+
 use std::{path::Path, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
@@ -78,18 +80,54 @@ impl SnapshotTable {
         if files.is_empty() {
             return Ok(None);
         }
-        let mut source = ParquetSource::new(Arc::clone(&self.schema));
-        if let Some(filter) = conjunction(filters.to_vec()) {
-            let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let schema = self.table.file_schema();
+        let mut source = ParquetSource::new(Arc::clone(&schema));
+        if let Some(filter) = conjunction(self.held_by_files(filters)) {
+            let schema = DFSchema::try_from(schema)?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
         }
         let group: Vec<PartitionedFile> = files.iter().map(partitioned).collect::<Result<_>>()?;
         let config =
             FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
                 .with_file_group(FileGroup::new(group))
-                .with_projection_indices(projection.cloned())?
+                .with_projection_indices(self.file_columns(projection))?
                 .build();
-        Ok(Some(DataSourceExec::from_data_source(config)))
+        let scan = DataSourceExec::from_data_source(config);
+        match self.table {
+            Table::Samples => {
+                let columns = self.projected(projection)?;
+                Ok(Some(value::restored(scan, &columns)?))
+            }
+            _ => Ok(Some(scan)),
+        }
+    }
+
+    /// The filters that the columns of files can answer: those of samples do not hold the values as such.
+    fn held_by_files(&self, filters: &[Expr]) -> Vec<Expr> {
+        let is_held = |filter: &&Expr| {
+            let columns = filter.column_refs();
+            self.table != Table::Samples || columns.iter().all(|column| column.name != "value")
+        };
+        filters.iter().filter(is_held).cloned().collect()
+    }
+
+    /// The columns of files, by place, that the projected ones are made of.
+    fn file_columns(&self, projection: Option<&Vec<usize>>) -> Option<Vec<usize>> {
+        if self.table != Table::Samples {
+            return projection.cloned();
+        }
+        let logical = match projection {
+            Some(columns) => columns.clone(),
+            None => (0..self.schema.fields().len()).collect(),
+        };
+        Some(value::file_columns(&self.schema, &logical))
+    }
+
+    fn projected(&self, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
+        Ok(match projection {
+            Some(columns) => Arc::new(self.schema.project(columns)?),
+            None => Arc::clone(&self.schema),
+        })
     }
 
     fn scan_head(
@@ -142,13 +180,7 @@ impl TableProvider for SnapshotTable {
         match (files, head) {
             (Some(files), Some(head)) => UnionExec::try_new(vec![files, head]),
             (Some(one), None) | (None, Some(one)) => Ok(one),
-            (None, None) => {
-                let schema = match projection {
-                    Some(columns) => Arc::new(self.schema.project(columns)?),
-                    None => Arc::clone(&self.schema),
-                };
-                Ok(Arc::new(EmptyExec::new(schema)))
-            }
+            (None, None) => Ok(Arc::new(EmptyExec::new(self.projected(projection)?))),
         }
     }
 

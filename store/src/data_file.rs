@@ -1,6 +1,7 @@
 //! Data files: one Parquet file per flush, table, tenant and day, sorted by the table's sort order.
 
 mod checksum;
+mod decimal;
 mod partition;
 mod properties;
 mod samples;
@@ -30,11 +31,15 @@ use crate::{
 
 use self::checksum::{Checksummed, Written};
 
+pub use decimal::{restore_values, split_values};
+
 /// What the names of our data files begin with; others in the same directories are none of our business.
 pub(crate) const NAME_PREFIX: &str = "demarc-";
 
 /// Memory of the batches that are sorted into one file at most: keeps column offsets within 32 bits.
 const MAX_FILE_BYTES: usize = 1 << 30;
+/// Rows whose values are split at once, at most.
+const PART_ROWS: usize = 1 << 17;
 /// Rows of one batch when reading.
 const READ_ROWS: usize = 8192;
 
@@ -101,8 +106,11 @@ pub(crate) fn read(table: Table, path: &Path) -> Result<Vec<RecordBatch>, StoreE
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?
         .with_batch_size(READ_ROWS)
         .build()?;
-    let complete = |batch: Result<RecordBatch, _>| Ok(table.complete(batch?)?);
-    reader.map(complete).collect()
+    let rows = |batch: Result<RecordBatch, _>| match table {
+        Table::Samples => Ok(decimal::join(&batch?)?),
+        other => Ok(other.complete(batch?)?),
+    };
+    reader.map(rows).collect()
 }
 
 /// The checksum of a file as it is on disk.
@@ -173,15 +181,28 @@ fn write_parquet(
 ) -> Result<(Written, Option<(i64, i64)>), StoreError> {
     let file = File::create_new(path).map_err(StoreError::io("create", path))?;
     let properties = properties::of(table, count);
-    let mut writer =
-        ArrowWriter::try_new(Checksummed::new(file), table.schema(), Some(properties))?;
+    let file = Checksummed::new(file);
+    let mut writer = ArrowWriter::try_new(file, table.file_schema(), Some(properties))?;
     let mut times: Option<(i64, i64)> = None;
     for batch in rows {
-        writer.write(&batch)?;
+        match table {
+            Table::Samples => {
+                for part in parts(&batch) {
+                    writer.write(&decimal::split(&part)?)?;
+                }
+            }
+            _ => writer.write(&batch)?,
+        }
         let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
         times = time_range(table, &batch).map(|(min, max)| (min.min(first), max.max(last)));
     }
     Ok((writer.into_inner()?.sync(path)?, times))
+}
+
+/// The rows in parts of a size that is cheap to work on.
+fn parts(rows: &RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let starts = (0..rows.num_rows()).step_by(PART_ROWS);
+    starts.map(|start| rows.slice(start, PART_ROWS.min(rows.num_rows() - start)))
 }
 
 fn time_range(table: Table, rows: &RecordBatch) -> Option<(i64, i64)> {

@@ -35,6 +35,7 @@ mod store;
 mod wal;
 
 pub use config::StoreConfig;
+pub use data_file::{restore_values, split_values};
 pub use error::StoreError;
 pub use index::{SeriesEntry, SeriesIndex};
 pub use quarantine::{Damage, DamageKind};

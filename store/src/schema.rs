@@ -4,6 +4,8 @@
 //! Delta partition columns: they stand in the log and in the directory names, not in the data files and not in the
 //! batches that a snapshot lists.
 //!
+//! Data files hold what batches hold, column by column; only the values of samples are split ([`Table::file_schema`]).
+//!
 //! `series_id` and `trace_id` are 16 bytes, `span_id` is 8 bytes. Columns that end in `_ns` and the times of spans, logs,
 //! entities, relations and changes are in nanoseconds; the times of series, samples, histograms and exemplars in
 //! milliseconds. Attributes and labels are maps from text to text.
@@ -76,6 +78,16 @@ impl Table {
         SCHEMAS[self.index()].clone()
     }
 
+    /// The columns of the table's files, again without the partition columns. They are those of [`Table::schema`] but for
+    /// samples, whose values are split: a value is `coalesce(value, value_digits / value_divisor)`, with a division of
+    /// floating-point numbers.
+    pub fn file_schema(self) -> SchemaRef {
+        match self {
+            Self::Samples => SAMPLE_FILES.clone(),
+            other => other.schema(),
+        }
+    }
+
     /// `batch` with the columns of this version: those that it lacks, because an older version wrote it, are null.
     pub(crate) fn complete(self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         let schema = self.schema();
@@ -140,6 +152,18 @@ impl fmt::Display for Table {
 
 static SCHEMAS: LazyLock<[SchemaRef; 9]> =
     LazyLock::new(|| Table::ALL.map(|table| Arc::new(Schema::new(columns(table)))));
+
+static SAMPLE_FILES: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let mut columns = series_keys();
+    columns.extend([
+        int64("time"),
+        optional(float64("value")),
+        optional(int64("start_time")),
+        optional(int64("value_digits")),
+        optional(float64("value_divisor")),
+    ]);
+    Arc::new(Schema::new(columns))
+});
 
 fn columns(table: Table) -> Vec<Field> {
     match table {

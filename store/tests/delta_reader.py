@@ -10,7 +10,11 @@ import math
 import pathlib
 import sys
 
-from deltalake import DeltaTable
+import pyarrow
+from deltalake import DeltaTable, QueryBuilder
+
+# How docs/architecture.md says that a value is to be read.
+SAMPLES = "SELECT metric, time, coalesce(value, value_digits / value_divisor) AS value FROM samples"
 
 
 def plain(value):
@@ -39,9 +43,16 @@ def describe(path):
     }
 
 
+def values(path):
+    table = QueryBuilder().register("samples", DeltaTable(str(path)))
+    rows = table.execute(SAMPLES + " WHERE tenant = 'tax' ORDER BY metric, time").read_all()
+    return [plain(value) for value in pyarrow.table(rows)["value"].to_pylist()]
+
+
 def main():
     tables = pathlib.Path(sys.argv[1]) / "tables"
     found = {path.name: describe(path) for path in sorted(tables.iterdir())}
+    found["values"] = values(tables / "samples")
     json.dump(found, sys.stdout, ensure_ascii=False)
 
 

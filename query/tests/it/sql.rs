@@ -154,3 +154,51 @@ async fn a_series_is_read_across_a_flush() {
         answer.value
     );
 }
+
+#[tokio::test]
+async fn sql_sees_values_whole_in_head_and_files() {
+    let bed = Bed::new().await;
+    let values = [0.25, 1e300, f64::INFINITY, 7.0, 1.0 / 3.0, 12.5];
+    for (minute, value) in values.into_iter().enumerate() {
+        let one = MetricRows {
+            labels: Labels::from_pairs([(METRIC_NAME, "load")]),
+            samples: vec![Sample::new(Millis(minute as i64 * 60_000), value)],
+            ..MetricRows::default()
+        };
+        let rows = Rows {
+            metrics: vec![one],
+            ..Rows::default()
+        };
+        bed.append(&tenant("a"), rows).await;
+        if minute == 4 {
+            bed.store.flush().await.unwrap();
+        }
+    }
+    let ask = async |text: &str| {
+        let frame = bed.engine.sql(&tenant("a"), text).await.unwrap();
+        let table = pretty_format_batches(&frame.batches).unwrap();
+        let lines = table.to_string();
+        let cells = lines.lines().skip(3).filter(|line| line.starts_with("| "));
+        cells
+            .map(|line| line.trim_matches(['|', ' ']).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let all = ask("SELECT value FROM samples ORDER BY time").await;
+    assert_eq!(
+        all,
+        ["0.25", "1e300", "inf", "7.0", "0.3333333333333333", "12.5"]
+    );
+    // Files hold these values in parts, by which they must not be sought.
+    let some = ask("SELECT value FROM samples WHERE value > 5 AND value < 100 ORDER BY time").await;
+    assert_eq!(some, ["7.0", "12.5"]);
+    assert_eq!(
+        ask("SELECT count(*) FROM samples WHERE value IS NULL").await,
+        ["0"]
+    );
+    assert_eq!(
+        ask("SELECT sum(time) FROM samples WHERE value = 12.5").await,
+        ["300000"]
+    );
+    let one = ask("SELECT max(metric) FROM samples WHERE time = 180000").await;
+    assert_eq!(one, ["load"]);
+}

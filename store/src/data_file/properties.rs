@@ -1,8 +1,8 @@
-//! How data files are encoded.
+//! How data files are encoded, chosen by measurement: docs/performance.md has the table.
 //!
-//! Only what the Parquet readers of Spark, Trino, DuckDB and Arrow all know. Dictionaries (the default) suit names, label
-//! maps and other repeating text. Sorted times compress best as differences. Ids are as good as random: a dictionary would
-//! hold every one of them, so trace ids get a Bloom filter instead.
+//! Dictionaries (the default) suit names, label maps and other repeating text. Sorted times compress best as differences,
+//! but the times of samples as they are: the series of one scrape share them, so that each stretch is a copy of the last.
+//! Ids are as good as random: a dictionary would hold every one of them, so trace ids get a Bloom filter instead.
 
 use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
@@ -16,10 +16,17 @@ use parquet::{
 use crate::Table;
 
 const ZSTD_LEVEL: i32 = 3;
+/// Finds the copies of times where level 3 does not, for as good as no time.
+const SAMPLES_ZSTD_LEVEL: i32 = 6;
 const ROW_GROUP_ROWS: usize = 1 << 17;
+/// More than a row group of samples takes in one column.
+const SAMPLES_PAGE_BYTES: usize = 2 << 20;
 
 /// The encoding of a file of `table` with `rows` rows.
 pub(super) fn of(table: Table, rows: usize) -> WriterProperties {
+    if table == Table::Samples {
+        return of_samples();
+    }
     let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is one that zstd knows");
     let group_rows = rows.clamp(1, ROW_GROUP_ROWS);
     let mut properties = WriterProperties::builder()
@@ -50,6 +57,28 @@ pub(super) fn of(table: Table, rows: usize) -> WriterProperties {
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
             .set_column_bloom_filter_max_ndv(column, group_rows as u64);
+    }
+    properties.build()
+}
+
+/// A row group is one page: the longer it is, the more series find their times in it again. Readers skip by row group.
+fn of_samples() -> WriterProperties {
+    let level = ZstdLevel::try_new(SAMPLES_ZSTD_LEVEL).expect("the level is one that zstd knows");
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(ROW_GROUP_ROWS)
+        .set_data_page_size_limit(SAMPLES_PAGE_BYTES)
+        // Room for the ids of a row group in which no series has two samples.
+        .set_dictionary_page_size_limit(32 * ROW_GROUP_ROWS)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_sorting_columns(sorting(Table::Samples))
+        .set_column_encoding(
+            ColumnPath::from("value_digits"),
+            Encoding::BYTE_STREAM_SPLIT,
+        );
+    for column in ["time", "value", "value_digits"] {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
     properties.build()
 }

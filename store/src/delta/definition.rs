@@ -28,7 +28,7 @@ pub(super) fn lines(table: Table, id: Uuid, now: Millis) -> Result<[String; 2], 
 }
 
 fn schema_text(table: Table) -> Result<String, StoreError> {
-    let columns: StructType = table.schema().as_ref().try_into_kernel()?;
+    let columns: StructType = table.file_schema().as_ref().try_into_kernel()?;
     let partition = [
         StructField::new("tenant", DataType::STRING, false),
         StructField::new("date", DataType::DATE, false),

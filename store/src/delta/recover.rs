@@ -139,7 +139,7 @@ impl TableLog {
     pub(super) async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
         let loaded = self.load().await.map_err(StoreError::delta(self.table))?;
         let snapshot = loaded.snapshot().map_err(StoreError::delta(self.table))?;
-        let wanted: StructType = self.table.schema().as_ref().try_into_kernel()?;
+        let wanted: StructType = self.table.file_schema().as_ref().try_into_kernel()?;
         let known = snapshot.schema();
         if wanted
             .fields()

@@ -31,8 +31,9 @@ fn expected_values(table: Table) -> Value {
         Table::Series => json!({"kind": "histogram", "unit": "", "first_seen": DAY_MS + 1,
             "labels": [["__name__", "latency_seconds"], ["job", "api"]]}),
         Table::Samples => json!({"metric": "queue_seconds"}),
-        Table::Histograms => json!({"count": 6.0, "schema": 3, "positive_offset": -2,
-            "positive_counts": [1.0, 0.0, 3.0], "negative_counts": [1.0]}),
+        Table::Histograms => json!({"count": 3.0, "schema": -53, "positive_offset": 0,
+            "positive_counts": [1.0, 0.0, 2.0], "negative_counts": [], "custom_bounds": [0.5, 2.5],
+            "reset": null, "start_time": null}),
         Table::Exemplars => json!({"value": 0.5, "trace_id": trace_id(0).to_hex(), "span_id": null,
             "attributes": [["user", "x"]]}),
         Table::Spans => json!({"kind": "SERVER", "status_code": "ERROR", "duration": 1_500_000,
@@ -67,7 +68,7 @@ async fn a_foreign_reader_sees_what_was_written() {
         assert_eq!(found["tenants"], json!(["a'b(c)", "tax"]), "{table}");
         assert_eq!(found["dates"], json!(["2026-11-23"]), "{table}");
         let mut columns: Vec<String> = table
-            .schema()
+            .file_schema()
             .fields()
             .iter()
             .map(|field| field.name().clone())
@@ -80,6 +81,7 @@ async fn a_foreign_reader_sees_what_was_written() {
             assert_eq!(&first[column], value, "{table}, {column}: {first}");
         }
     }
+    assert_eq!(found["values"], json!(["NaN", 0.5, -1.0]));
     let spans = found["spans"]["first"]["span_id"].as_str().unwrap();
     assert!((0..4).any(|number| span_id(number).to_hex() == spans));
 }

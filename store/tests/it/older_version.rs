@@ -1,12 +1,12 @@
 //! A directory that an older version wrote, with fewer columns, stays readable and writable.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use arrow::{
-    array::{Array, RecordBatch},
-    datatypes::Schema,
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    datatypes::{Field, Float64Type, Schema},
 };
-use demarc_store::{Histogram, Table};
+use demarc_store::{Histogram, Table, restore_values};
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use serde_json::Value;
 
@@ -14,7 +14,10 @@ use crate::fixture::{all_tables, custom_histogram, histogram, open, row_count, r
 
 /// Columns that the first version did not have.
 const LATER: [(Table, &[&str]); 2] = [
-    (Table::Samples, &["start_time"]),
+    (
+        Table::Samples,
+        &["start_time", "value_digits", "value_divisor"],
+    ),
     (Table::Histograms, &["start_time", "custom_bounds", "reset"]),
 ];
 
@@ -52,6 +55,11 @@ fn without(dir: &Path, line: &str, columns: &[&str]) -> String {
         let before = fields.len();
         fields.retain(|field| !columns.contains(&field["name"].as_str().unwrap()));
         assert_eq!(fields.len() + columns.len(), before);
+        for field in fields {
+            if field["name"] == "value" {
+                field["nullable"] = Value::from(false);
+            }
+        }
         action["metaData"]["schemaString"] = Value::from(schema.to_string());
     }
     action.to_string()
@@ -60,18 +68,39 @@ fn without(dir: &Path, line: &str, columns: &[&str]) -> String {
 fn rewrite(path: &Path, columns: &[&str]) {
     let file = fs::File::open(path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let batches: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
-    let schema = batches[0].schema();
-    let kept: Vec<usize> = (0..schema.fields().len())
-        .filter(|at| !columns.contains(&schema.field(*at).name().as_str()))
-        .collect();
-    let older: Schema = schema.project(&kept).unwrap();
+    let batches = reader.build().unwrap().map(Result::unwrap);
+    let older: Vec<RecordBatch> = batches.map(|batch| older(&batch, columns)).collect();
     let file = fs::File::create(path).unwrap();
-    let mut writer = ArrowWriter::try_new(file, older.into(), None).unwrap();
-    for batch in &batches {
-        writer.write(&batch.project(&kept).unwrap()).unwrap();
+    let mut writer = ArrowWriter::try_new(file, older[0].schema(), None).unwrap();
+    for batch in &older {
+        writer.write(batch).unwrap();
     }
     writer.close().unwrap();
+}
+
+/// Values of samples were in one column.
+fn older(batch: &RecordBatch, columns: &[&str]) -> RecordBatch {
+    let mut kept = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let name = field.name().as_str();
+        if name == "value" && columns.contains(&"value_digits") {
+            let field = field.as_ref().clone().with_nullable(false);
+            kept.push((field, whole_values(batch)));
+        } else if !columns.contains(&name) {
+            kept.push((field.as_ref().clone(), column.clone()));
+        }
+    }
+    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = kept.into_iter().unzip();
+    RecordBatch::try_new(Schema::new(fields).into(), columns).unwrap()
+}
+
+fn whole_values(batch: &RecordBatch) -> ArrayRef {
+    let column = |name| batch.column_by_name(name).unwrap();
+    Arc::new(restore_values(
+        column("value").as_primitive(),
+        column("value_digits").as_primitive(),
+        column("value_divisor").as_primitive(),
+    ))
 }
 
 #[tokio::test]
@@ -90,13 +119,17 @@ async fn columns_that_an_older_version_did_not_have_are_null() {
     for (table, columns) in LATER {
         let batches = store.snapshot(&tenant).read(table).await.unwrap();
         assert!(row_count(&batches) > 0);
-        for column in columns {
-            for batch in &batches {
-                let column = batch.column_by_name(column).unwrap();
+        for batch in &batches {
+            let later = columns.iter().filter_map(|name| batch.column_by_name(name));
+            for column in later {
                 assert_eq!(column.null_count(), column.len());
             }
         }
     }
+    let samples = store.snapshot(&tenant).read(Table::Samples).await.unwrap();
+    let values = samples[0].column_by_name("value").unwrap();
+    let values = values.as_primitive::<Float64Type>().values();
+    assert_eq!((values[0].is_nan(), &values[1..]), (true, &[0.5, -1.0][..]));
     store.append(&tenant, all_tables()).await.unwrap();
     store.flush().await.unwrap();
     let snapshot = store.snapshot(&tenant);
