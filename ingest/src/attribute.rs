@@ -6,21 +6,18 @@ use demarc_proto::{
 };
 use serde_json::Value as Json;
 
-use crate::{IngestConfig, receipt::Refusal};
+use crate::{Limits, receipt::Refusal};
 
 /// Nesting beyond this is cut to `null`; the decoder itself stops at 100.
 const MAX_DEPTH: usize = 16;
 
-/// Takes over `pairs`: long texts are cut at a character; too many attributes refuse the row.
-pub(crate) fn attributes(
-    pairs: Vec<KeyValue>,
-    config: &IngestConfig,
-) -> Result<Attributes, Refusal> {
-    if pairs.len() > config.max_attributes {
+/// Takes over `pairs`: long texts are cut at a character; too many attributes or a long key refuse the row.
+pub(crate) fn attributes(pairs: Vec<KeyValue>, limits: &Limits) -> Result<Attributes, Refusal> {
+    if pairs.len() > limits.max_attributes {
         let sentence = format!(
             "attributes: {} of them; at most {} are accepted (max_attributes)",
             pairs.len(),
-            config.max_attributes
+            limits.max_attributes
         );
         return Err(Refusal::new("too_many_attributes", sentence));
     }
@@ -29,8 +26,17 @@ pub(crate) fn attributes(
         if pair.key.is_empty() {
             continue;
         }
+        if pair.key.len() > limits.max_name_bytes {
+            let sentence = format!(
+                "attribute key {:?}: {} bytes, at most {} (max_name_bytes)",
+                cut(pair.key.clone(), 120),
+                pair.key.len(),
+                limits.max_name_bytes
+            );
+            return Err(Refusal::new("name_too_long", sentence));
+        }
         if let Some(value) = pair.value.and_then(|value| value.value) {
-            attributes.set(pair.key, attribute(value, config.max_value_bytes));
+            attributes.set(pair.key, attribute(value, limits.max_value_bytes));
         }
     }
     Ok(attributes)

@@ -2,17 +2,17 @@
 //!
 //! Source: OpenTelemetry Protocol specification 1.x, "OTLP/HTTP".
 
+use std::borrow::Cow;
+
 use demarc_proto::otlp::collector::{
-    logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse},
-    metrics::v1::{
-        ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-    },
+    logs::v1::ExportLogsServiceRequest,
+    metrics::v1::ExportMetricsServiceRequest,
     trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
 };
 use prost::Message;
-use serde::de::DeserializeOwned;
+use serde_json::json;
 
-use crate::{IngestError, Receipt, Signal};
+use crate::{IngestError, Receipt, Signal, attribute::cut, json};
 
 /// How a request is written, and so its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,60 +47,53 @@ pub fn decode_logs(
     decode(Signal::Logs, encoding, body)
 }
 
-fn decode<M: Message + Default + DeserializeOwned>(
+fn decode<M: Message + Default>(
     signal: Signal,
     encoding: Encoding,
     body: &[u8],
 ) -> Result<M, IngestError> {
+    let body = match encoding {
+        Encoding::Protobuf => Cow::Borrowed(body),
+        Encoding::Json => Cow::Owned(
+            json::to_protobuf(signal, body)
+                .map_err(|source| IngestError::Json { signal, source })?,
+        ),
+    };
+    M::decode(body.as_ref()).map_err(|source| IngestError::Protobuf { signal, source })
+}
+
+/// Most bytes of a message: a sender need not take answers beyond 4 MiB, and nobody reads that much.
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
+
+/// Writes the response to an export. OTLP: `partial_success` must be unset when there is nothing to say.
+pub fn encode_response(signal: Signal, encoding: Encoding, receipt: &Receipt) -> Vec<u8> {
+    let rejected = receipt.rejected_count();
+    let words = cut(receipt.message(), MAX_MESSAGE_BYTES);
+    let is_partial = receipt.is_partial();
     match encoding {
-        Encoding::Protobuf => {
-            M::decode(body).map_err(|source| IngestError::Protobuf { signal, source })
+        // The responses of all signals have the same fields.
+        Encoding::Protobuf => ExportTraceServiceResponse {
+            partial_success: is_partial.then_some(ExportTracePartialSuccess {
+                rejected_spans: rejected,
+                error_message: words,
+            }),
         }
+        .encode_to_vec(),
+        Encoding::Json if !is_partial => b"{}".to_vec(),
         Encoding::Json => {
-            serde_json::from_slice(body).map_err(|source| IngestError::Json { signal, source })
-        }
-    }
-}
-
-/// Writes the response to a trace export.
-pub fn encode_traces_response(encoding: Encoding, receipt: &Receipt) -> Vec<u8> {
-    let partial_success = is_partial(receipt).then(|| ExportTracePartialSuccess {
-        rejected_spans: receipt.rejected_count(),
-        error_message: receipt.message(),
-    });
-    encode(encoding, &ExportTraceServiceResponse { partial_success })
-}
-
-/// Writes the response to a metrics export.
-pub fn encode_metrics_response(encoding: Encoding, receipt: &Receipt) -> Vec<u8> {
-    let partial_success = is_partial(receipt).then(|| ExportMetricsPartialSuccess {
-        rejected_data_points: receipt.rejected_count(),
-        error_message: receipt.message(),
-    });
-    encode(encoding, &ExportMetricsServiceResponse { partial_success })
-}
-
-/// Writes the response to a log export.
-pub fn encode_logs_response(encoding: Encoding, receipt: &Receipt) -> Vec<u8> {
-    let partial_success = is_partial(receipt).then(|| ExportLogsPartialSuccess {
-        rejected_log_records: receipt.rejected_count(),
-        error_message: receipt.message(),
-    });
-    encode(encoding, &ExportLogsServiceResponse { partial_success })
-}
-
-/// OTLP: the field must be unset when everything was accepted.
-fn is_partial(receipt: &Receipt) -> bool {
-    !receipt.rejected.is_empty()
-}
-
-fn encode<M: Message + serde::Serialize>(encoding: Encoding, message: &M) -> Vec<u8> {
-    match encoding {
-        Encoding::Protobuf => message.encode_to_vec(),
-        // Proto3's JSON mapping has no field for a message that is not set; the derived one writes null.
-        Encoding::Json if message.encoded_len() == 0 => b"{}".to_vec(),
-        Encoding::Json => {
-            serde_json::to_vec(message).expect("a response has only numbers and texts")
+            let count = match signal {
+                Signal::Traces => "rejectedSpans",
+                Signal::Logs => "rejectedLogRecords",
+                Signal::Metrics | Signal::RemoteWrite => "rejectedDataPoints",
+            };
+            // Proto3's JSON mapping writes 64-bit numbers as texts, and leaves out a number that is zero.
+            let body = match rejected {
+                0 => json!({"partialSuccess": {"errorMessage": words}}),
+                _ => {
+                    json!({"partialSuccess": {count: rejected.to_string(), "errorMessage": words}})
+                }
+            };
+            body.to_string().into_bytes()
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The entry points: one per signal, and the flush of what was derived from spans.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use demarc_proto::{
     Clock, Nanos, Observation, TenantId,
@@ -9,20 +12,23 @@ use demarc_proto::{
         trace::v1::ExportTraceServiceRequest,
     },
 };
-use demarc_store::{Rows, SpanRow, Store};
+use demarc_store::{Rows, Samples, SpanRow, Store};
 use opentelemetry::metrics::Counter;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::{
-    IngestConfig, IngestError, Receipt, Signal,
+    Admission, IngestConfig, IngestError, Receipt,
+    admission::Budget,
     change::change,
     log::{LogContext, record},
-    metric::{Deltas, MetricContext, points, resource_metrics},
+    metric::{Added, Deltas, MetricContext, Sink, points, resource_metrics},
     pairing::{Pairing, observations},
     receipt::Tally,
+    registry::{Registry, Tenant, minute},
     resource::{Reported, entity_refs, resource},
-    span_metrics::SpanMetrics,
+    span_metrics::{Room, SpanMetrics},
+    time::Bounds,
     trace::{SpanContext, span},
     watch::Watch,
 };
@@ -37,13 +43,15 @@ static DROPPED: LazyLock<Counter<u64>> = LazyLock::new(|| {
 /// Turns requests into durable rows.
 #[derive(Debug)]
 pub struct Ingest {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Arc<dyn Clock>,
     config: IngestConfig,
-    clock: Arc<dyn Clock>,
+    registry: Registry,
+    budget: Budget,
     observations: mpsc::Sender<Vec<Observation>>,
     pipeline: Mutex<Pipeline>,
     deltas: Mutex<Deltas>,
-    watch: Watch,
+    pub(crate) watch: Watch,
 }
 
 #[derive(Debug, Default)]
@@ -62,9 +70,11 @@ impl Ingest {
         observations: mpsc::Sender<Vec<Observation>>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            budget: Budget::new(config.max_inflight_bytes),
+            registry: Registry::default(),
             store,
-            config,
             clock,
+            config,
             observations,
             pipeline: Mutex::default(),
             deltas: Mutex::default(),
@@ -77,8 +87,12 @@ impl Ingest {
         self.watch.set(metrics);
     }
 
+    /// Memory for a request, none yet: [`Admission::grow`] takes it.
+    pub fn admission(&self) -> Admission {
+        self.budget.admission()
+    }
+
     /// Takes spans. When it returns, the accepted ones are durable and can be queried.
-    #[tracing::instrument(skip_all, err, fields(%tenant))]
     pub async fn traces(
         &self,
         tenant: &TenantId,
@@ -86,39 +100,45 @@ impl Ingest {
     ) -> Result<Receipt, IngestError> {
         let mut tally = Tally::default();
         let rows = Rows {
-            spans: self.span_rows(request, &mut tally),
+            spans: self.span_rows(tenant, request, &mut tally),
             ..Rows::default()
         };
         // Counted only once durable: what the sender must send again would count twice.
         self.append(tenant, &rows).await?;
         let seen = self.pipe(tenant, &rows.spans);
-        Ok(self.finish(Signal::Traces, seen, tally))
+        Ok(self.finish(seen, tally))
     }
 
     /// Takes metric points. When it returns, the accepted ones are durable and can be queried.
-    #[tracing::instrument(skip_all, err, fields(%tenant))]
     pub async fn metrics(
         &self,
         tenant: &TenantId,
         request: ExportMetricsServiceRequest,
     ) -> Result<Receipt, IngestError> {
+        let state = self.tenant(tenant)?;
         let mut tally = Tally::default();
-        let mut rows = Rows::default();
+        let mut collector = self.collector(tenant, &state);
+        let mut added = Added::default();
         let mut seen = Vec::new();
         for mut metrics in request.resource_metrics {
             let entities = entity_refs(metrics.resource.as_ref());
-            let attributes = match resource(metrics.resource.take(), &self.config) {
+            let attributes = match resource(metrics.resource.take(), self.config.limits_of(tenant))
+            {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
                     tally.refuse_all(refusal, points(&metrics));
                     continue;
                 }
             };
-            let context = MetricContext::new(&self.config, tenant, self.latest(), &attributes);
-            let (series, newest) =
-                resource_metrics(metrics, &context, &mut self.deltas.lock(), &mut tally);
-            seen.extend(self.watch.observe(tenant, &series, Some(&attributes)));
-            rows.metrics.extend(series);
+            let context = MetricContext::new(&self.config, tenant, self.bounds(), &attributes);
+            collector.set_resource(&attributes);
+            let sink = Sink {
+                collector: &mut collector,
+                deltas: &mut self.deltas.lock(),
+                added: &mut added,
+                tally: &mut tally,
+            };
+            let newest = resource_metrics(metrics, &context, sink);
             let at = newest.unwrap_or_else(|| self.clock.now());
             seen.extend(
                 self.pipeline
@@ -127,12 +147,16 @@ impl Ingest {
                     .observe(tenant, (&attributes, entities), at),
             );
         }
-        self.append(tenant, &rows).await?;
-        Ok(self.finish(Signal::Metrics, seen, tally))
+        let mut collected = collector.finish();
+        seen.append(&mut collected.seen);
+        if let Err(error) = self.write(tenant, &state, collected).await {
+            self.deltas.lock().take_back(added);
+            return Err(error);
+        }
+        Ok(self.finish(seen, tally))
     }
 
     /// Takes log records. When it returns, the accepted ones are durable and can be queried.
-    #[tracing::instrument(skip_all, err, fields(%tenant))]
     pub async fn logs(
         &self,
         tenant: &TenantId,
@@ -141,9 +165,10 @@ impl Ingest {
         let mut tally = Tally::default();
         let mut rows = Rows::default();
         let mut seen = Vec::new();
+        let limits = self.config.limits_of(tenant);
         for logs in request.resource_logs {
             let entities = entity_refs(logs.resource.as_ref());
-            let attributes = match resource(logs.resource, &self.config) {
+            let attributes = match resource(logs.resource, limits) {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
                     let scopes = logs.scope_logs.iter();
@@ -154,9 +179,9 @@ impl Ingest {
             for scope in logs.scope_logs {
                 let name = scope.scope.map(|scope| scope.name).unwrap_or_default();
                 let context = LogContext {
-                    config: &self.config,
+                    limits,
                     now: self.clock.now(),
-                    latest: self.latest(),
+                    bounds: self.bounds(),
                     resource: &attributes,
                     scope: &name,
                 };
@@ -185,7 +210,7 @@ impl Ingest {
             .filter_map(|row| change(tenant, row))
             .collect();
         self.append(tenant, &rows).await?;
-        Ok(self.finish(Signal::Logs, seen, tally))
+        Ok(self.finish(seen, tally))
     }
 
     /// Writes the metrics derived from spans, and reports the calls whose sides have met or waited long enough.
@@ -194,30 +219,31 @@ impl Ingest {
     #[tracing::instrument(skip_all, err)]
     pub async fn flush_span_metrics(&self) -> Result<(), IngestError> {
         let now = self.clock.now();
-        let wait = std::time::Duration::from_secs(self.config.pair_wait_seconds);
+        let wait = Duration::from_secs(self.config.pair_wait_seconds);
+        let idle = Duration::from_secs(self.config.series_idle_seconds);
+        self.registry.forget_idle(minute(now.minus(idle)));
         let (seen, by_tenant) = {
             let mut pipeline = self.pipeline.lock();
             let calls = pipeline
                 .pairing
                 .take(now.minus(wait), self.config.max_pending_calls);
             for call in &calls {
-                pipeline.metrics.call(call, self.config.max_span_series);
+                pipeline.metrics.call(call, self.room(now));
             }
-            (observations(&calls), pipeline.metrics.rows(now.to_millis()))
+            (observations(&calls), pipeline.metrics.rows(now))
         };
         self.report(seen);
+        let mut outcome = Ok(());
         for (tenant, metrics) in by_tenant {
-            self.store
-                .append(
-                    &tenant,
-                    Rows {
-                        metrics,
-                        ..Rows::default()
-                    },
-                )
-                .await?;
+            let rows = Rows {
+                metrics,
+                ..Rows::default()
+            };
+            // One tenant's failure must not keep the others' metrics from being written.
+            let written = self.store.append(&tenant, rows).await;
+            outcome = outcome.and(written.map_err(IngestError::from));
         }
-        Ok(())
+        outcome
     }
 
     /// What ingest was told.
@@ -225,10 +251,16 @@ impl Ingest {
         &self.config
     }
 
-    fn span_rows(&self, request: ExportTraceServiceRequest, tally: &mut Tally) -> Vec<SpanRow> {
+    fn span_rows(
+        &self,
+        tenant: &TenantId,
+        request: ExportTraceServiceRequest,
+        tally: &mut Tally,
+    ) -> Vec<SpanRow> {
+        let limits = self.config.limits_of(tenant);
         let mut rows = Vec::new();
         for spans in request.resource_spans {
-            let attributes = match resource(spans.resource, &self.config) {
+            let attributes = match resource(spans.resource, limits) {
                 Ok(attributes) => attributes,
                 Err(refusal) => {
                     let scopes = spans.scope_spans.iter();
@@ -239,8 +271,8 @@ impl Ingest {
             for scope in spans.scope_spans {
                 let name = scope.scope.map(|scope| scope.name).unwrap_or_default();
                 let context = SpanContext {
-                    config: &self.config,
-                    latest: self.latest(),
+                    limits,
+                    bounds: self.bounds(),
                     resource: &attributes,
                     scope: &name,
                 };
@@ -264,9 +296,7 @@ impl Ingest {
         let mut last: Option<&Arc<demarc_proto::Attributes>> = None;
         for span in spans {
             pipeline.pairing.add(tenant, span, now);
-            pipeline
-                .metrics
-                .span(tenant, span, self.config.max_span_series);
+            pipeline.metrics.span(tenant, span, self.room(now));
             if !last.is_some_and(|last| Arc::ptr_eq(last, &span.resource)) {
                 seen.extend(pipeline.reported.observe(
                     tenant,
@@ -280,29 +310,65 @@ impl Ingest {
     }
 
     async fn append(&self, tenant: &TenantId, rows: &Rows) -> Result<(), IngestError> {
-        if !rows.is_empty() {
-            self.store.append(tenant, rows).await?;
+        self.append_columns(tenant, Samples::default(), rows).await
+    }
+
+    pub(crate) async fn append_columns(
+        &self,
+        tenant: &TenantId,
+        samples: Samples,
+        rows: &Rows,
+    ) -> Result<(), IngestError> {
+        let count = samples.len() + rows.len();
+        if count == 0 {
+            return Ok(());
         }
+        let limit = self.config.limits_of(tenant).max_rows_per_second;
+        let state = self.tenant(tenant)?;
+        state.rows.take("rows", count, limit, self.clock.now())?;
+        self.store.append_columns(tenant, samples, rows).await?;
         Ok(())
     }
 
-    fn finish(&self, signal: Signal, seen: Vec<Observation>, tally: Tally) -> Receipt {
+    fn room(&self, now: Nanos) -> Room {
+        Room {
+            now,
+            max_series: self.config.max_span_series,
+        }
+    }
+
+    /// Counts bytes against the tenant's rate.
+    pub(crate) fn take_bytes(&self, tenant: &TenantId, bytes: usize) -> Result<(), IngestError> {
+        let limit = self.config.limits_of(tenant).max_bytes_per_second;
+        let state = self.tenant(tenant)?;
+        state.bytes.take("bytes", bytes, limit, self.clock.now())
+    }
+
+    /// What is remembered of the tenant.
+    pub(crate) fn tenant(&self, tenant: &TenantId) -> Result<Arc<Tenant>, IngestError> {
+        let limit = self.config.max_tenants;
+        if !self.registry.has_room(tenant, limit) {
+            return Err(IngestError::TooManyTenants { limit });
+        }
+        self.registry
+            .tenant(tenant, limit, self.store.series(tenant))
+    }
+
+    /// The times that rows may have now.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds::now(&self.config, self.clock.as_ref())
+    }
+
+    fn finish(&self, seen: Vec<Observation>, tally: Tally) -> Receipt {
         self.report(seen);
-        let receipt = tally.into_receipt();
-        receipt.count(signal);
-        receipt
+        tally.into_receipt()
     }
 
     /// The topology may be behind; the acknowledgement never waits for it.
-    fn report(&self, seen: Vec<Observation>) {
+    pub(crate) fn report(&self, seen: Vec<Observation>) {
         let count = seen.len() as u64;
         if count > 0 && self.observations.try_send(seen).is_err() {
             DROPPED.add(count, &[]);
         }
-    }
-
-    fn latest(&self) -> Nanos {
-        let tolerance = std::time::Duration::from_secs(self.config.future_tolerance_seconds);
-        self.clock.now().plus(tolerance)
     }
 }

@@ -6,19 +6,19 @@ use demarc_proto::{Attributes, Nanos, SpanId, TraceId, otlp::logs::v1 as otlp};
 use demarc_store::LogRow;
 
 use crate::{
-    IngestConfig,
+    Limits,
     attribute::{attributes, cut, text},
     receipt::Refusal,
     resource::service_name,
     template::template_id,
-    trace::time,
+    time::Bounds,
 };
 
 /// What the records of one scope share.
 pub(crate) struct LogContext<'a> {
-    pub(crate) config: &'a IngestConfig,
+    pub(crate) limits: &'a Limits,
     pub(crate) now: Nanos,
-    pub(crate) latest: Nanos,
+    pub(crate) bounds: Bounds,
     pub(crate) resource: &'a Arc<Attributes>,
     pub(crate) scope: &'a str,
 }
@@ -27,14 +27,14 @@ pub(crate) struct LogContext<'a> {
 pub(crate) fn record(record: otlp::LogRecord, context: &LogContext<'_>) -> Result<LogRow, Refusal> {
     let observed = match record.observed_time_unix_nano {
         0 => context.now,
-        at => time("observed_time_unix_nano", at, context.latest)?,
+        at => context.bounds.check("observed_time_unix_nano", at)?,
     };
     let at = match record.time_unix_nano {
         0 => observed,
-        at => time("time_unix_nano", at, context.latest)?,
+        at => context.bounds.check("time_unix_nano", at)?,
     };
-    let body = cut(text(record.body), context.config.max_value_bytes);
-    let attributes = attributes(record.attributes, context.config)?;
+    let body = cut(text(record.body), context.limits.max_value_bytes);
+    let attributes = attributes(record.attributes, context.limits)?;
     // Before `event_name` was a field, the event's name was an attribute.
     let event_name = match record.event_name.as_str() {
         "" => attributes.str("event.name").unwrap_or_default().to_owned(),

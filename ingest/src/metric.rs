@@ -1,23 +1,31 @@
-//! OTLP metrics to series.
+//! OTLP metrics to values of series.
 
 mod build;
 mod delta;
 mod histogram;
+mod series;
 
-use std::sync::Arc;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use demarc_proto::{
-    Attributes, Labels, METRIC_NAME, Nanos, TenantId,
-    otlp::metrics::v1::{AggregationTemporality, Metric, ResourceMetrics, metric::Data},
+    Attributes, Labels, METRIC_NAME, Nanos, SeriesId, TenantId,
+    otlp::{
+        common::v1::{InstrumentationScope, any_value},
+        metrics::v1::{AggregationTemporality, Metric, ResourceMetrics, metric::Data},
+    },
 };
-use demarc_store::{MetricKind, MetricRows, Sample};
+use demarc_store::MetricKind;
 
-pub(crate) use delta::Deltas;
+pub(crate) use build::Sink;
+pub(crate) use delta::{Added, Deltas};
 
 use crate::{
-    IngestConfig,
-    naming::{label_name, metric_name},
-    receipt::{Refusal, Tally},
+    IngestConfig, Limits, OtlpConfig,
+    attribute::{attributes, cut},
+    naming::Suffix,
+    receipt::Refusal,
+    remote_write::{Collector, Incoming, Metadata, PointValue, RawSample},
+    time::Bounds,
 };
 use build::Builder;
 
@@ -26,38 +34,60 @@ pub(crate) const STALE_MARKER: u64 = 0x7ff0_0000_0000_0002;
 
 /// What the points of one resource share.
 pub(crate) struct MetricContext<'a> {
-    pub(crate) config: &'a IngestConfig,
+    pub(crate) otlp: &'a OtlpConfig,
+    pub(crate) limits: &'a Limits,
     pub(crate) tenant: &'a TenantId,
-    pub(crate) latest: Nanos,
+    pub(crate) bounds: Bounds,
     pub(crate) resource: &'a Arc<Attributes>,
-    /// Labels that the resource gives to each of its series.
+    /// `job` and `instance`.
+    pub(crate) identity: Vec<(String, String)>,
+    /// Promoted attributes, for those series that have no such label of their own.
     pub(crate) base: Vec<(String, String)>,
+    /// Hash of the tenant and of these labels.
+    pub(crate) key: u128,
 }
 
 impl<'a> MetricContext<'a> {
     pub(crate) fn new(
         config: &'a IngestConfig,
         tenant: &'a TenantId,
-        latest: Nanos,
+        bounds: Bounds,
         resource: &'a Arc<Attributes>,
     ) -> Self {
-        let base = base_labels(resource, &config.promoted_resource_attributes);
+        let (identity, base) = (identity(resource), promoted(resource, &config.otlp));
+        let labels = identity.iter().chain(&base).cloned();
         Self {
-            config,
+            otlp: &config.otlp,
+            limits: config.limits_of(tenant),
             tenant,
-            latest,
+            bounds,
             resource,
+            key: SeriesId::of(tenant, &Labels::from_pairs(labels)).0,
+            identity,
             base,
         }
     }
 }
 
-/// `job`, `instance` and the promoted attributes.
-fn base_labels(resource: &Attributes, promoted: &[String]) -> Vec<(String, String)> {
-    let mut labels = identity(resource);
-    for key in promoted {
-        if let Some(value) = resource.text(key) {
-            labels.push((label_name(key).into_owned(), value.into_owned()));
+fn promoted(resource: &Attributes, otlp: &OtlpConfig) -> Vec<(String, String)> {
+    let promoted = resource.iter().filter(|(key, _)| otlp.promotes(key));
+    joined(promoted.map(|(key, value)| (otlp.label_name(key), value.text())))
+        .into_iter()
+        .collect()
+}
+
+/// Labels out of attributes; keys that become the same label are joined, in the order of the keys.
+fn joined<'a>(
+    attributes: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>,
+) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = BTreeMap::new();
+    for (name, text) in attributes {
+        match labels.get_mut(name.as_ref()) {
+            Some(joined) => {
+                joined.push(';');
+                joined.push_str(&text);
+            }
+            None => drop(labels.insert(name.into_owned(), text.into_owned())),
         }
     }
     labels
@@ -72,92 +102,138 @@ fn identity(resource: &Attributes) -> Vec<(String, String)> {
         };
         labels.push(("job".to_owned(), job));
     }
-    if let Some(instance) = resource.str("service.instance.id") {
-        labels.push(("instance".to_owned(), instance.to_owned()));
+    if let Some(instance) = resource
+        .text("service.instance.id")
+        .filter(|id| !id.is_empty())
+    {
+        labels.push(("instance".to_owned(), instance.into_owned()));
     }
     labels
 }
 
-/// Converts the metrics of one resource. Returns the series and the newest time among them.
+/// Takes the metrics of one resource over. Returns the newest time among them.
 pub(crate) fn resource_metrics(
     metrics: ResourceMetrics,
     context: &MetricContext<'_>,
-    deltas: &mut Deltas,
-    tally: &mut Tally,
-) -> (Vec<MetricRows>, Option<Nanos>) {
-    let mut builder = Builder::new(context, deltas, tally);
+    sink: Sink<'_, '_>,
+) -> Option<Nanos> {
+    let mut builder = Builder::new(context, sink);
     for scope in metrics.scope_metrics {
+        let labels = scope_labels(scope.scope, scope.schema_url, context);
+        builder.series.set_scope(labels);
         for metric in scope.metrics {
             one_metric(metric, &mut builder);
         }
     }
-    let newest = builder.newest();
-    let mut rows = builder.into_rows();
-    if let Some(info) = newest.and_then(|at| target_info(context.resource, at)) {
-        rows.push(info);
-    }
-    (rows, newest)
+    let (first, last) = builder.times()?;
+    target_info(context, first, last, builder.sink.collector);
+    Some(last)
 }
 
-fn one_metric(metric: Metric, builder: &mut Builder<'_, '_>) {
+/// `otel_scope_*`, where the configuration asks for them.
+fn scope_labels(
+    scope: Option<InstrumentationScope>,
+    schema_url: String,
+    context: &MetricContext<'_>,
+) -> Vec<(String, String)> {
+    let Some(scope) = scope.filter(|_| context.otlp.promote_scope_metadata) else {
+        return Vec::new();
+    };
+    let mut labels = vec![
+        ("otel_scope_name".to_owned(), scope.name),
+        ("otel_scope_version".to_owned(), scope.version),
+        ("otel_scope_schema_url".to_owned(), schema_url),
+    ];
+    // Attributes that cannot be taken are left out: the scope's points are good without them.
+    let attributes = attributes(scope.attributes, context.limits).unwrap_or_default();
+    for (key, value) in attributes.iter() {
+        let name = format!("otel_scope_{}", context.otlp.label_name(key));
+        labels.push((name, value.text().into_owned()));
+    }
+    labels
+}
+
+fn one_metric(metric: Metric, builder: &mut Builder<'_, '_, '_>) {
+    let points = points_of(&metric);
     if metric.name.is_empty() {
         let sentence = "metric name \"\": must not be empty".to_owned();
-        builder.refuse(Refusal::new("no_metric_name", sentence));
+        builder.refuse_all(Refusal::new("no_metric_name", sentence), points);
         return;
     }
-    let (name, unit) = (metric.name, metric.unit);
-    builder.help = metric.description;
-    builder.unit = unit.clone();
-    let start = |builder: &mut Builder<'_, '_>, kind| {
-        builder.start(metric_name(&name, &unit, kind), kind);
+    let Some(data) = metric.data.as_ref() else {
+        let sentence = format!("metric {:?}: must hold data", metric.name);
+        builder.refuse_all(Refusal::new("no_data", sentence), points);
+        return;
     };
-    match metric.data {
-        None => {
-            let sentence = format!("metric {name:?}: must hold data");
-            builder.refuse(Refusal::new("no_data", sentence));
+    let (kind, suffix) = kind_of(data);
+    let limits = builder.series.context.limits;
+    let metadata = Metadata {
+        kind: said_kind(&metric).unwrap_or(kind),
+        unit: cut(metric.unit, limits.max_name_bytes),
+        help: cut(metric.description, limits.max_value_bytes),
+    };
+    builder.series.set_metric(&metric.name, suffix, metadata);
+    let Some(data) = metric.data else { return };
+    match data {
+        Data::Gauge(gauge) => {
+            builder.each(gauge.data_points, Temporality::Cumulative, Builder::gauge);
         }
-        Some(Data::Gauge(gauge)) => {
-            start(builder, MetricKind::Gauge);
-            gauge
-                .data_points
-                .into_iter()
-                .for_each(|point| builder.gauge(point));
-        }
-        Some(Data::Sum(sum)) => {
-            let kind = if sum.is_monotonic {
-                MetricKind::Counter
-            } else {
-                MetricKind::Gauge
+        Data::Sum(sum) => {
+            let temporality = temporality(sum.aggregation_temporality);
+            let one = match sum.is_monotonic {
+                true => Builder::sum,
+                false => Builder::gauge,
             };
-            start(builder, kind);
-            let delta = temporality(sum.aggregation_temporality);
-            sum.data_points
-                .into_iter()
-                .for_each(|point| builder.sum(point, delta));
+            builder.each(sum.data_points, temporality, one);
         }
-        Some(Data::Histogram(histogram)) => {
-            start(builder, MetricKind::Histogram);
-            let delta = temporality(histogram.aggregation_temporality);
-            histogram
-                .data_points
-                .into_iter()
-                .for_each(|point| builder.histogram(point, delta));
+        Data::Histogram(histogram) => {
+            let temporality = temporality(histogram.aggregation_temporality);
+            let one = match builder.series.context.otlp.convert_histograms_to_nhcb {
+                true => Builder::custom,
+                false => Builder::classic,
+            };
+            builder.each(histogram.data_points, temporality, one);
         }
-        Some(Data::ExponentialHistogram(histogram)) => {
-            start(builder, MetricKind::Histogram);
-            let delta = temporality(histogram.aggregation_temporality);
-            histogram
-                .data_points
-                .into_iter()
-                .for_each(|point| builder.exponential(point, delta));
+        Data::ExponentialHistogram(histogram) => {
+            let temporality = temporality(histogram.aggregation_temporality);
+            builder.each(histogram.data_points, temporality, Builder::exponential);
         }
-        Some(Data::Summary(summary)) => {
-            start(builder, MetricKind::Summary);
-            summary
-                .data_points
-                .into_iter()
-                .for_each(|point| builder.summary(point));
+        Data::Summary(summary) => {
+            let points = summary.data_points;
+            builder.each(points, Temporality::Cumulative, Builder::summary);
         }
+    }
+}
+
+fn kind_of(data: &Data) -> (MetricKind, Suffix) {
+    match data {
+        Data::Gauge(_) => (MetricKind::Gauge, Suffix::Ratio),
+        Data::Sum(sum) if sum.is_monotonic => (MetricKind::Counter, Suffix::Total),
+        Data::Sum(_) => (MetricKind::Gauge, Suffix::None),
+        Data::Histogram(_) | Data::ExponentialHistogram(_) => (MetricKind::Histogram, Suffix::None),
+        Data::Summary(_) => (MetricKind::Summary, Suffix::None),
+    }
+}
+
+/// The kind that a receiver of Prometheus metrics noted before it made a gauge or sum of them.
+fn said_kind(metric: &Metric) -> Option<MetricKind> {
+    match &metric.data {
+        Some(Data::Gauge(_)) => {}
+        Some(Data::Sum(sum)) if !sum.is_monotonic => {}
+        _ => return None,
+    }
+    let noted = metric
+        .metadata
+        .iter()
+        .find(|pair| pair.key == "prometheus.type")?;
+    match noted.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(kind) => match kind.as_str() {
+            "unknown" => Some(MetricKind::Unknown),
+            "info" => Some(MetricKind::Info),
+            "stateset" => Some(MetricKind::StateSet),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -167,15 +243,18 @@ pub(crate) fn points(metrics: &ResourceMetrics) -> usize {
         .scope_metrics
         .iter()
         .flat_map(|scope| &scope.metrics);
-    let count = |metric: &Metric| match &metric.data {
+    metrics.map(points_of).sum()
+}
+
+fn points_of(metric: &Metric) -> usize {
+    match &metric.data {
         None => 1,
         Some(Data::Gauge(data)) => data.data_points.len(),
         Some(Data::Sum(data)) => data.data_points.len(),
         Some(Data::Histogram(data)) => data.data_points.len(),
         Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
         Some(Data::Summary(data)) => data.data_points.len(),
-    };
-    metrics.map(count).sum()
+    }
 }
 
 /// What the values count from; unspecified is read as cumulative.
@@ -196,29 +275,60 @@ pub(crate) enum Temporality {
     Cumulative,
 }
 
-/// `target_info`: the resource attributes that are not on every series; `None` when nothing would be said.
-fn target_info(resource: &Attributes, at: Nanos) -> Option<MetricRows> {
-    let mut pairs = identity(resource);
-    if pairs.is_empty() {
-        return None;
+/// Half of Prometheus' lookback: `target_info` is written so often that it is never stale between two values.
+const INFO_STEP_NS: i64 = 150_000_000_000;
+/// Most values of `target_info` that one request makes.
+const MAX_INFO_VALUES: usize = 100;
+
+/// Writes `target_info`: the resource attributes that are not on every series, from the first to the last of the times;
+/// nothing when it would say nothing.
+fn target_info(
+    context: &MetricContext<'_>,
+    first: Nanos,
+    last: Nanos,
+    collector: &mut Collector<'_>,
+) {
+    let is_other = |key: &str| !IDENTIFYING.contains(&key);
+    if context.identity.is_empty() || !context.resource.iter().any(|(key, _)| is_other(key)) {
+        return;
     }
-    let identifying = ["service.name", "service.namespace", "service.instance.id"];
-    let others: Vec<_> = resource
-        .iter()
-        .filter(|(key, _)| !identifying.contains(key))
-        .collect();
-    if others.is_empty() {
-        return None;
-    }
-    for (key, value) in others {
-        pairs.push((label_name(key).into_owned(), value.text().into_owned()));
-    }
-    pairs.push((METRIC_NAME.to_owned(), "target_info".to_owned()));
-    Some(MetricRows {
-        labels: Labels::from_pairs(pairs),
+    let labels = info_labels(context);
+    let metadata = Metadata {
         kind: MetricKind::Info,
+        unit: String::new(),
         help: "Target metadata".to_owned(),
-        samples: vec![Sample::new(at.to_millis(), 1.0)],
-        ..MetricRows::default()
-    })
+    };
+    let incoming = Incoming {
+        key: SeriesId::of(context.tenant, &labels).0,
+        labels: &|| Ok(labels.clone()),
+        metadata: Some(&|| metadata.clone()),
+        digest: metadata.digest(),
+    };
+    let steps = (0..MAX_INFO_VALUES as i64)
+        .map(|step| Nanos(first.0.saturating_add(step.saturating_mul(INFO_STEP_NS))))
+        .take_while(|at| *at < last);
+    for at in steps.chain([last]) {
+        let sample = RawSample {
+            time: at.to_millis().0,
+            value: 1.0,
+            start: 0,
+        };
+        // Where it is refused, another request was there before with a later one.
+        let _ = collector.point(&incoming, PointValue::Sample(sample), Vec::new());
+    }
+}
+
+/// The attributes that `job` and `instance` are made of.
+const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
+
+fn info_labels(context: &MetricContext<'_>) -> Labels {
+    let keeps_all = context.otlp.keep_identifying_resource_attributes;
+    let said = context
+        .resource
+        .iter()
+        .filter(|(key, _)| keeps_all || !IDENTIFYING.contains(key));
+    let mut pairs = joined(said.map(|(key, value)| (context.otlp.label_name(key), value.text())));
+    pairs.extend(context.identity.iter().cloned());
+    pairs.insert(METRIC_NAME.to_owned(), "target_info".to_owned());
+    Labels::from_pairs(pairs)
 }

@@ -8,6 +8,8 @@ use demarc_proto::{
 };
 use demarc_store::{SpanKind, SpanRow, SpanStatus};
 
+use crate::span_metrics::Trace;
+
 /// One call as far as it is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -24,10 +26,18 @@ pub(crate) struct Side {
     pub(crate) service: String,
     pub(crate) failed: bool,
     pub(crate) duration_ns: i64,
+    /// The span itself.
+    pub(crate) trace: Trace,
+    kind: SpanKind,
+    has_parent: bool,
     start: Nanos,
     operation: String,
     resource: std::sync::Arc<Attributes>,
     peer: Option<Peer>,
+    /// Name of the database that a client span calls.
+    database: Option<String>,
+    /// What a span says of its other side, for when that is never seen.
+    peer_name: Option<String>,
 }
 
 impl Side {
@@ -38,6 +48,9 @@ impl Side {
             service: span.service.clone(),
             failed: span.status == SpanStatus::Error,
             duration_ns: span.duration_ns,
+            trace: Trace::of(span),
+            kind: span.kind,
+            has_parent: span.parent_span_id.is_some(),
             start: span.start,
             operation: span.name.clone(),
             resource: std::sync::Arc::clone(&span.resource),
@@ -49,6 +62,8 @@ impl Side {
                 _ if is_client => peer(span),
                 _ => None,
             },
+            database: if is_client { database(span) } else { None },
+            peer_name: first_text(span, &PEER_NAMES),
         }
     }
 
@@ -59,6 +74,37 @@ impl Side {
             operation: self.operation.clone(),
         }
     }
+}
+
+/// Where a span names its other side, the first that is there. Source: Tempo, `peer_attributes`.
+const PEER_NAMES: [&str; 4] = ["peer.service", "db.name", "db.system", "db.system.name"];
+
+fn first_text(span: &SpanRow, keys: &[&str]) -> Option<String> {
+    let found = keys.iter().find_map(|key| span.attributes.text(key));
+    found
+        .filter(|text| !text.is_empty())
+        .map(|text| text.into_owned())
+}
+
+/// The name of the database that a client span calls; `None` when it calls none. Source: Tempo, service graphs.
+fn database(span: &SpanRow) -> Option<String> {
+    let own = first_text(span, &["db.namespace", "db.name"]);
+    let system = first_text(span, &["db.system", "db.system.name"]);
+    if own.is_none() && system.is_none() {
+        return None;
+    }
+    let address = || {
+        let address = first_text(span, &["network.peer.address"])?;
+        Some(match first_text(span, &["network.peer.port"]) {
+            Some(port) => format!("{address}:{port}"),
+            None => address,
+        })
+    };
+    first_text(span, &["peer.service"])
+        .or_else(|| first_text(span, &["server.address"]))
+        .or_else(address)
+        .or(own)
+        .or(system)
 }
 
 /// Whom a client span says it called; `None` when it names nobody.
@@ -220,50 +266,64 @@ fn add(sum: &mut CallObservation, one: &CallObservation) {
     sum.server_duration_ns += one.server_duration_ns;
 }
 
+/// A call as an edge between two names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edge {
+    pub(crate) client: String,
+    pub(crate) server: String,
+    /// Empty for a plain call.
+    pub(crate) connection_type: &'static str,
+}
+
 impl Call {
-    /// What Tempo calls the kind of connection.
-    pub(crate) fn connection_type(&self) -> &'static str {
+    /// The edge that the call is part of; `None` when one side has no name. Source: Tempo, service graphs.
+    pub(crate) fn edge(&self) -> Option<Edge> {
+        let edge = |client: &str, server: &str, connection_type| Edge {
+            client: client.to_owned(),
+            server: server.to_owned(),
+            connection_type,
+        };
         match (&self.client, &self.server) {
-            (Some(_), Some(_)) => "",
-            (None, _) => "virtual_node",
-            (Some(client), None) => match client.peer {
-                Some(Peer::Database { .. }) => "database",
-                Some(Peer::Messaging { .. }) => "messaging_system",
-                _ => "virtual_node",
+            (Some(client), Some(server)) => {
+                let is_message = server.kind == SpanKind::Consumer;
+                let kind = if is_message { "messaging_system" } else { "" };
+                Some(edge(&client.service, &server.service, kind))
+            }
+            (Some(client), None) => match (&client.database, &client.peer_name) {
+                (Some(database), _) => Some(edge(&client.service, database, "database")),
+                (None, Some(peer)) => Some(edge(&client.service, peer, "virtual_node")),
+                (None, None) => None,
             },
+            (None, Some(server)) => match &server.peer_name {
+                Some(peer) => Some(edge(peer, &server.service, "virtual_node")),
+                // Only a root is known to be called from outside; another's caller is merely not seen.
+                None if server.has_parent => None,
+                None => Some(edge("user", &server.service, "virtual_node")),
+            },
+            (None, None) => None,
         }
     }
 
-    /// Names of the two sides as labels of service-graph metrics; `None` when the called side has no name.
-    pub(crate) fn names(&self) -> Option<(String, String)> {
-        let client = self
-            .client
-            .as_ref()
-            .map_or_else(|| "user".to_owned(), |side| side.service.clone());
-        let server = match &self.server {
-            Some(server) => server.service.clone(),
-            None => peer_name(self.client.as_ref()?.peer.as_ref()?),
-        };
-        Some((client, server))
+    /// Whether either side says that it failed.
+    pub(crate) fn is_failed(&self) -> bool {
+        let sides = [&self.client, &self.server];
+        sides.into_iter().flatten().any(|side| side.failed)
     }
-}
 
-fn peer_name(peer: &Peer) -> String {
-    match peer {
-        Peer::Instrumented(side) => side.operation.clone(),
-        Peer::Database {
-            system,
-            namespace,
-            address,
-        } => namespace
-            .clone()
-            .or_else(|| address.clone())
-            .unwrap_or_else(|| system.clone()),
-        Peer::Messaging {
-            system,
-            destination,
-        } if destination.is_empty() => system.clone(),
-        Peer::Messaging { destination, .. } => destination.clone(),
-        Peer::Remote { address } => address.clone(),
+    /// How long the called side took; a database does not say, so that its client speaks for it.
+    pub(crate) fn server_duration(&self, connection_type: &str) -> Option<(i64, Trace)> {
+        let side = match connection_type {
+            "database" => self.client.as_ref(),
+            _ => self.server.as_ref(),
+        };
+        side.map(|side| (side.duration_ns, side.trace))
+    }
+
+    /// How long a message waited between its two sides.
+    pub(crate) fn messaging_duration(&self) -> Option<(i64, Trace)> {
+        let (client, server) = (self.client.as_ref()?, self.server.as_ref()?);
+        let sent = client.start.0.saturating_add(client.duration_ns);
+        let waited = server.start.0.saturating_sub(sent);
+        (server.kind == SpanKind::Consumer && waited > 0).then_some((waited, server.trace))
     }
 }

@@ -22,6 +22,14 @@ static REJECTED: LazyLock<Counter<u64>> = LazyLock::new(|| {
         .build()
 });
 
+static REPAIRED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let meter = opentelemetry::global::meter("demarc");
+    meter
+        .u64_counter("ingest_repaired_texts")
+        .with_description("Texts of which bytes were replaced because they were not UTF-8")
+        .build()
+});
+
 /// Rows that were refused for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
@@ -40,6 +48,8 @@ pub struct Receipt {
     pub accepted: u64,
     /// Rows that are not, by reason.
     pub rejected: Vec<Rejected>,
+    /// Texts of which bytes were replaced because they were not UTF-8.
+    pub repaired: u64,
 }
 
 impl Receipt {
@@ -51,22 +61,45 @@ impl Receipt {
 
     /// Why, in words: `error_message` of an OTLP partial success; empty when nothing was refused.
     pub fn message(&self) -> String {
-        let parts: Vec<String> = self
-            .rejected
-            .iter()
-            .map(|r| format!("{} rejected: {}", r.count, r.example))
-            .collect();
-        parts.join("; ")
+        let mut text = message(&self.rejected);
+        if self.repaired > 0 {
+            let separator = if text.is_empty() { "" } else { "; " };
+            let what = "texts were not UTF-8: each bad byte is stored as \"?\"";
+            text.push_str(&format!("{separator}{} {what}", self.repaired));
+        }
+        text
+    }
+
+    /// Whether the sender must be told of anything.
+    pub fn is_partial(&self) -> bool {
+        !self.rejected.is_empty() || self.repaired > 0
     }
 
     pub(crate) fn count(&self, signal: Signal) {
-        let kind = KeyValue::new("signal", signal.as_str());
-        ROWS.add(self.accepted, std::slice::from_ref(&kind));
-        for rejected in &self.rejected {
-            let attributes = [kind.clone(), KeyValue::new("reason", rejected.reason)];
-            REJECTED.add(rejected.count, &attributes);
+        count(signal, self.accepted, &self.rejected);
+        if self.repaired > 0 {
+            REPAIRED.add(self.repaired, &[KeyValue::new("signal", signal.as_str())]);
         }
     }
+}
+
+/// Adds to the counters of rows.
+pub(crate) fn count(signal: Signal, accepted: u64, rejected: &[Rejected]) {
+    let kind = KeyValue::new("signal", signal.as_str());
+    ROWS.add(accepted, std::slice::from_ref(&kind));
+    for rejected in rejected {
+        let attributes = [kind.clone(), KeyValue::new("reason", rejected.reason)];
+        REJECTED.add(rejected.count, &attributes);
+    }
+}
+
+/// Why rows were refused, in words.
+pub(crate) fn message(rejected: &[Rejected]) -> String {
+    let parts: Vec<String> = rejected
+        .iter()
+        .map(|r| format!("{} rejected: {}", r.count, r.example))
+        .collect();
+    parts.join("; ")
 }
 
 /// One row that is refused: the reason's name, and the sentence for the sender.
@@ -123,6 +156,7 @@ impl Tally {
         Receipt {
             accepted: self.accepted,
             rejected,
+            repaired: 0,
         }
     }
 }

@@ -6,7 +6,7 @@ use demarc_proto::{
     Attributes, EntityRef, Nanos, Observation, ResourceObservation, TenantId, otlp,
 };
 
-use crate::{IngestConfig, attribute::attributes, receipt::Refusal};
+use crate::{Limits, attribute::attributes, receipt::Refusal};
 
 /// A resource is reported again after this much of its own time, so that the topology knows that it still lives.
 const REPEAT_NS: i64 = 30_000_000_000;
@@ -16,12 +16,12 @@ const MAX_REMEMBERED: usize = 100_000;
 /// Takes over a resource's attributes.
 pub(crate) fn resource(
     resource: Option<otlp::resource::v1::Resource>,
-    config: &IngestConfig,
+    limits: &Limits,
 ) -> Result<Arc<Attributes>, Refusal> {
     let pairs = resource
         .map(|resource| resource.attributes)
         .unwrap_or_default();
-    attributes(pairs, config).map(Arc::new)
+    attributes(pairs, limits).map(Arc::new)
 }
 
 /// `service.name`, or what the specification says to show when there is none.

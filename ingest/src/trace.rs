@@ -6,16 +6,17 @@ use demarc_proto::{Attributes, Nanos, SpanId, TraceId, otlp::trace::v1 as otlp};
 use demarc_store::{SpanEvent, SpanKind, SpanLink, SpanRow, SpanStatus};
 
 use crate::{
-    IngestConfig,
+    Limits,
     attribute::{attributes, cut},
     receipt::Refusal,
     resource::service_name,
+    time::Bounds,
 };
 
 /// What the spans of one scope share.
 pub(crate) struct SpanContext<'a> {
-    pub(crate) config: &'a IngestConfig,
-    pub(crate) latest: Nanos,
+    pub(crate) limits: &'a Limits,
+    pub(crate) bounds: Bounds,
     pub(crate) resource: &'a Arc<Attributes>,
     pub(crate) scope: &'a str,
 }
@@ -27,9 +28,9 @@ pub(crate) fn span(span: otlp::Span, context: &SpanContext<'_>) -> Result<SpanRo
     let span_id =
         SpanId::from_bytes(&span.span_id).ok_or_else(|| bad_id("span_id", 8, &span.span_id))?;
     let parent_span_id = parent(&span.parent_span_id)?;
-    let (start, duration_ns) = times(&span, context.latest)?;
+    let (start, duration_ns) = times(&span, context.bounds)?;
     let status = span.status.unwrap_or_default();
-    let max = context.config.max_value_bytes;
+    let max = context.limits.max_value_bytes;
     Ok(SpanRow {
         trace_id,
         span_id,
@@ -48,9 +49,9 @@ pub(crate) fn span(span: otlp::Span, context: &SpanContext<'_>) -> Result<SpanRo
         service: service_name(context.resource).to_owned(),
         scope: context.scope.to_owned(),
         resource: Arc::clone(context.resource),
-        attributes: attributes(span.attributes, context.config)?,
-        events: events(span.events, context.config)?,
-        links: links(span.links, context.config)?,
+        attributes: attributes(span.attributes, context.limits)?,
+        events: events(span.events, context.limits)?,
+        links: links(span.links, context.limits)?,
     })
 }
 
@@ -69,33 +70,23 @@ fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Refusal> {
         .ok_or_else(|| bad_id("parent_span_id", 8, bytes))
 }
 
-fn times(span: &otlp::Span, latest: Nanos) -> Result<(Nanos, i64), Refusal> {
-    let start = time("start_time_unix_nano", span.start_time_unix_nano, latest)?;
-    let end = time(
-        "end_time_unix_nano",
-        span.end_time_unix_nano,
-        Nanos(i64::MAX),
-    )?;
+fn times(span: &otlp::Span, bounds: Bounds) -> Result<(Nanos, i64), Refusal> {
+    let start = bounds.check("start_time_unix_nano", span.start_time_unix_nano)?;
+    let end = match i64::try_from(span.end_time_unix_nano) {
+        Ok(end @ 1..) => Nanos(end),
+        _ => {
+            let sentence = format!(
+                "end_time_unix_nano {}: must be set, below 2^63",
+                span.end_time_unix_nano
+            );
+            return Err(Refusal::new("no_time", sentence));
+        }
+    };
     if end < start {
         let sentence = format!("end_time_unix_nano {end}: must not be before the start, {start}");
         return Err(Refusal::new("ends_before_start", sentence));
     }
     Ok((start, end.0 - start.0))
-}
-
-/// A time that is neither zero nor beyond `latest`.
-pub(crate) fn time(field: &str, unix_nano: u64, latest: Nanos) -> Result<Nanos, Refusal> {
-    if unix_nano == 0 {
-        let sentence = format!("{field} 0: must be set");
-        return Err(Refusal::new("no_time", sentence));
-    }
-    match i64::try_from(unix_nano) {
-        Ok(at) if Nanos(at) <= latest => Ok(Nanos(at)),
-        _ => {
-            let sentence = format!("{field} {unix_nano}: must not be after {latest}");
-            Err(Refusal::new("too_far_in_the_future", sentence))
-        }
-    }
 }
 
 fn kind(kind: i32) -> SpanKind {
@@ -109,21 +100,18 @@ fn kind(kind: i32) -> SpanKind {
     }
 }
 
-fn events(
-    events: Vec<otlp::span::Event>,
-    config: &IngestConfig,
-) -> Result<Vec<SpanEvent>, Refusal> {
+fn events(events: Vec<otlp::span::Event>, limits: &Limits) -> Result<Vec<SpanEvent>, Refusal> {
     let row = |event: otlp::span::Event| {
         Ok(SpanEvent {
             time: Nanos(i64::try_from(event.time_unix_nano).unwrap_or(i64::MAX)),
-            name: cut(event.name, config.max_value_bytes),
-            attributes: attributes(event.attributes, config)?,
+            name: cut(event.name, limits.max_value_bytes),
+            attributes: attributes(event.attributes, limits)?,
         })
     };
     events.into_iter().map(row).collect()
 }
 
-fn links(links: Vec<otlp::span::Link>, config: &IngestConfig) -> Result<Vec<SpanLink>, Refusal> {
+fn links(links: Vec<otlp::span::Link>, limits: &Limits) -> Result<Vec<SpanLink>, Refusal> {
     let mut rows = Vec::new();
     for link in links {
         // A link that points nowhere says nothing; the span itself is good.
@@ -132,7 +120,7 @@ fn links(links: Vec<otlp::span::Link>, config: &IngestConfig) -> Result<Vec<Span
             SpanId::from_bytes(&link.span_id),
         );
         if let (Some(trace_id), Some(span_id)) = ids {
-            let attributes = attributes(link.attributes, config)?;
+            let attributes = attributes(link.attributes, limits)?;
             rows.push(SpanLink {
                 trace_id,
                 span_id,

@@ -2,12 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
 };
 
-use demarc_proto::{Attributes, Nanos, Observation, SeriesObservation, TenantId};
-use demarc_store::MetricRows;
+use demarc_proto::Nanos;
 use parking_lot::Mutex;
 
 /// A series is reported again after this much of its own time, so that the topology knows that it still lives.
@@ -29,43 +27,14 @@ impl Watch {
         let _ = self.metrics.set(metrics.into_iter().collect());
     }
 
-    /// Observations of those series that are looked out for and were not reported within the last half minute of their time.
-    pub(crate) fn observe(
-        &self,
-        tenant: &TenantId,
-        rows: &[MetricRows],
-        resource: Option<&Arc<Attributes>>,
-    ) -> Vec<Observation> {
-        let Some(metrics) = self.metrics.get() else {
-            return Vec::new();
-        };
-        let mut seen = Vec::new();
-        for series in rows
-            .iter()
-            .filter(|one| metrics.contains(one.labels.metric()))
-        {
-            let Some(sample) = series
-                .samples
-                .last()
-                .filter(|sample| !sample.value.is_nan())
-            else {
-                continue;
-            };
-            let at = sample.time.to_nanos();
-            if self.is_news(key(tenant, series), at) {
-                seen.push(Observation::Series(SeriesObservation {
-                    tenant: tenant.clone(),
-                    at,
-                    labels: series.labels.clone(),
-                    value: sample.value,
-                    resource: resource.cloned(),
-                }));
-            }
-        }
-        seen
+    /// Whether series of this metric are looked out for.
+    pub(crate) fn contains(&self, metric: &str) -> bool {
+        let metrics = self.metrics.get();
+        metrics.is_some_and(|metrics| metrics.contains(metric))
     }
 
-    fn is_news(&self, key: u64, at: Nanos) -> bool {
+    /// Whether a value of a series is to be reported: none was within the last half minute of its time.
+    pub(crate) fn is_news(&self, key: u64, at: Nanos) -> bool {
         let mut last = self.last.lock();
         let known = last.get(&key);
         if known.is_some_and(|known| (at.0 - known.0).abs() < REPEAT_NS) {
@@ -77,11 +46,4 @@ impl Watch {
         last.insert(key, at);
         true
     }
-}
-
-fn key(tenant: &TenantId, series: &MetricRows) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    tenant.hash(&mut hasher);
-    series.labels.hash(&mut hasher);
-    hasher.finish()
 }

@@ -7,6 +7,7 @@ pub(crate) mod incident;
 pub(crate) mod metrics;
 pub(crate) mod params;
 pub(crate) mod prometheus;
+pub(crate) mod remote_write;
 pub(crate) mod responsibility;
 pub(crate) mod rules;
 pub(crate) mod sql;

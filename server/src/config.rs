@@ -13,7 +13,7 @@ use demarc_rules::{RuleSet, RulesConfig, Scope};
 use demarc_store::StoreConfig;
 use demarc_topology::{Responsibility, TopologyConfig};
 
-use crate::{cli::ServerArgs, telemetry::TelemetryConfig};
+use crate::{cli::ServerArgs, connection::SocketsConfig, telemetry::TelemetryConfig};
 
 /// Everything that the server may be told. The empty file is valid.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) notify: NotifyConfig,
     pub(crate) report: ReportConfig,
     pub(crate) telemetry: TelemetryConfig,
+    pub(crate) sockets: SocketsConfig,
 }
 
 /// One rule file.
@@ -73,6 +74,7 @@ impl Default for Config {
             notify: NotifyConfig::default(),
             report: ReportConfig::default(),
             telemetry: TelemetryConfig::default(),
+            sockets: SocketsConfig::default(),
         }
     }
 }
@@ -106,6 +108,7 @@ impl Config {
             ("notify", self.notify.validate()),
             ("report", self.report.validate()),
             ("telemetry", self.telemetry.validate()),
+            ("sockets", self.sockets.validate()),
         ] {
             if let Err(sentence) = checked {
                 bail!("configuration: [{section}] {sentence}");

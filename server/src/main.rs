@@ -9,9 +9,11 @@
 mod api;
 mod app;
 mod background;
+mod body;
 mod cli;
 mod command;
 mod config;
+mod connection;
 mod otlp;
 mod routes;
 mod serve;

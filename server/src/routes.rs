@@ -11,8 +11,8 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{
     api::{
-        changes, health, import, incident, metrics, prometheus, responsibility, rules, sql,
-        topology, trace,
+        changes, health, import, incident, metrics, prometheus, remote_write, responsibility,
+        rules, sql, topology, trace,
     },
     app::App,
     telemetry::Metrics,
@@ -69,6 +69,8 @@ pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
         .route("/api/v1/notifications", get(incident::notifications));
     prometheus
         .merge(own)
+        .route("/api/v1/write", post(remote_write::write))
+        .route("/api/v1/push", post(remote_write::write))
         .route("/", get(health::index))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

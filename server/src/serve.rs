@@ -7,7 +7,9 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::{app::App, background, command::print, config::Config, otlp, routes, telemetry};
+use crate::{
+    app::App, background, command::print, config::Config, connection, otlp, routes, telemetry,
+};
 
 /// Runs the server until `stop`.
 pub(crate) async fn serve(
@@ -22,6 +24,7 @@ pub(crate) async fn serve(
         config.external_url = format!("http://{}", http.local_addr()?);
     }
     let telemetry = telemetry::start(&config.telemetry, grpc_address)?;
+    connection::raise_file_limit();
     let (app, observations) = App::open(&config).await?;
     let token = CancellationToken::new();
     let mut loops = background::start(&app, observations, &token);
@@ -33,17 +36,14 @@ pub(crate) async fn serve(
         print(&format!("{name} listening on {}\n", listener.local_addr()?))?;
     }
     let mut sockets = JoinSet::new();
-    sockets.spawn(serve_http(
-        http,
-        routes::router(Arc::clone(&app), telemetry.metrics()),
-        token.clone(),
-    ));
-    sockets.spawn(serve_http(
-        otlp_http,
-        otlp::http::router(Arc::clone(&app)),
-        token.clone(),
-    ));
-    sockets.spawn(otlp::grpc::serve(grpc, Arc::clone(&app), token.clone()));
+    for (listener, router) in [
+        (http, routes::router(Arc::clone(&app), telemetry.metrics())),
+        (grpc, otlp::router(Arc::clone(&app))),
+        (otlp_http, otlp::router(Arc::clone(&app))),
+    ] {
+        let patience = config.sockets.clone();
+        sockets.spawn(connection::serve(listener, router, patience, token.clone()));
+    }
     tokio::select! {
         () = stop => info!("stopping"),
         Some(ended) = sockets.join_next() => {
@@ -68,15 +68,4 @@ async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListene
     TcpListener::bind(address).await.with_context(|| {
         format!("{setting} {address}: cannot listen there; choose another address, or port 0")
     })
-}
-
-async fn serve_http(
-    listener: TcpListener,
-    router: axum::Router,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let stopped = async move { stop.cancelled().await };
-    Ok(axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
-        .await?)
 }

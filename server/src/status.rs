@@ -1,16 +1,22 @@
 //! Errors to status codes, here alone.
 
+use std::time::Duration;
+
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use demarc_incident::IncidentError;
 use demarc_ingest::IngestError;
 use demarc_query::QueryError;
 use demarc_report::ReportError;
+use demarc_store::StoreError;
 use demarc_topology::TopologyError;
 use serde_json::json;
+use tonic::Code;
+
+use crate::{body::Unread, otlp::Failure};
 
 /// What the HTTP API answers when it cannot do what was asked, in the form of the Prometheus HTTP API.
 #[derive(Debug)]
@@ -93,21 +99,55 @@ impl From<ReportError> for ApiError {
     }
 }
 
-/// The status of an OTLP/HTTP answer. Source: OTLP specification, "OTLP/HTTP Response" (which statuses are tried again).
-pub(crate) fn otlp_http(error: &IngestError) -> StatusCode {
-    match error {
-        error if error.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
-        IngestError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => StatusCode::BAD_REQUEST,
+/// What the sender of an OTLP or remote-write request is told. Source: OTLP specification, "Failures" (which codes are
+/// tried again); Prometheus, "Remote-Write 2.0", "Retries".
+pub(crate) fn otlp(error: &IngestError) -> Failure {
+    let retry_after = error.retry_after();
+    let (code, http) = match error {
+        IngestError::RateLimited { .. } => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
+        // Without a delay, RESOURCE_EXHAUSTED says that the same request will not fit later either.
+        IngestError::TooLarge { .. }
+        | IngestError::TooMuchMemory { .. }
+        | IngestError::Store(StoreError::TooLarge { .. }) => {
+            (Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE)
+        }
+        IngestError::TooManyTenants { .. } => (Code::PermissionDenied, StatusCode::FORBIDDEN),
+        IngestError::Store(StoreError::Closed) => {
+            (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
+        }
+        _ if retry_after.is_some() => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
+        IngestError::Store(_) | IngestError::Task { .. } => {
+            (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        _ => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
+    };
+    let message = chain(error);
+    Failure {
+        code,
+        http,
+        message,
+        retry_after,
     }
 }
 
-/// The status of an OTLP/gRPC answer. Source: OTLP specification, "OTLP/gRPC Response".
-pub(crate) fn otlp_grpc(error: &IngestError) -> tonic::Status {
-    match error {
-        error if error.is_retryable() => tonic::Status::unavailable(chain(error)),
-        IngestError::Store(_) => tonic::Status::internal(chain(error)),
-        _ => tonic::Status::invalid_argument(chain(error)),
+/// What the sender of a request whose body was not read is told.
+pub(crate) fn unread(reason: Unread) -> Failure {
+    match reason {
+        Unread::Refused(error) => otlp(&error),
+        Unread::Slow(message) => Failure {
+            code: Code::DeadlineExceeded,
+            http: StatusCode::REQUEST_TIMEOUT,
+            ..Failure::bad_request(message)
+        },
+        Unread::Broken(message) => Failure::bad_request(message),
+    }
+}
+
+/// Says in the head when to try again.
+pub(crate) fn retry_after(answer: &mut Response, delay: Option<Duration>) {
+    if let Some(delay) = delay {
+        let seconds = HeaderValue::from(delay.as_secs().max(1));
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
 }
 

@@ -1,9 +1,7 @@
-//! Collects the points of one resource into series.
-
-use std::collections::BTreeMap;
+//! Takes the points of one resource over, one by one.
 
 use demarc_proto::{
-    Labels, METRIC_NAME, Millis, Nanos, SpanId, TraceId,
+    Millis, Nanos, SpanId, TraceId,
     otlp::{
         common::v1::KeyValue,
         metrics::v1::{
@@ -12,255 +10,282 @@ use demarc_proto::{
         },
     },
 };
-use demarc_store::{Exemplar, Histogram, MetricKind, MetricRows, Sample};
+use demarc_store::{Exemplar, Histogram};
 
-use super::{Deltas, MetricContext, STALE_MARKER, Temporality};
+use super::{
+    Added, Deltas, MetricContext, STALE_MARKER, Temporality,
+    series::{Part, Series},
+};
 use crate::{
-    attribute::{attributes, cut},
-    naming::label_name,
+    DeltaTemporality,
+    attribute::attributes,
     receipt::{Refusal, Tally},
-    trace::time,
+    remote_write::{Collector, Incoming, MAX_BUCKETS, PointValue, RawSample},
 };
 
 /// OTLP: the point says that the series has no value any more.
-const NO_RECORDED_VALUE: u32 = 1;
+pub(super) const NO_RECORDED_VALUE: u32 = 1;
 
-pub(super) struct Builder<'a, 'c> {
-    pub(super) context: &'a MetricContext<'c>,
-    pub(super) deltas: &'a mut Deltas,
-    tally: &'a mut Tally,
-    series: BTreeMap<Labels, MetricRows>,
-    newest: Option<Nanos>,
-    name: String,
-    kind: MetricKind,
-    pub(super) unit: String,
-    pub(super) help: String,
+/// Where points go.
+pub(crate) struct Sink<'a, 'c> {
+    pub(crate) collector: &'a mut Collector<'c>,
+    pub(crate) deltas: &'a mut Deltas,
+    /// What is added to `deltas`.
+    pub(crate) added: &'a mut Added,
+    pub(crate) tally: &'a mut Tally,
 }
 
-impl<'a, 'c> Builder<'a, 'c> {
-    pub(super) fn new(
-        context: &'a MetricContext<'c>,
-        deltas: &'a mut Deltas,
-        tally: &'a mut Tally,
-    ) -> Self {
+pub(super) struct Builder<'a, 'c, 's> {
+    pub(super) series: Series<'a, 'c>,
+    pub(super) sink: Sink<'a, 's>,
+    times: Option<(Nanos, Nanos)>,
+}
+
+impl<'a, 'c, 's> Builder<'a, 'c, 's> {
+    pub(super) fn new(context: &'a MetricContext<'c>, sink: Sink<'a, 's>) -> Self {
         Self {
-            context,
-            deltas,
-            tally,
-            series: BTreeMap::new(),
-            newest: None,
-            name: String::new(),
-            kind: MetricKind::Unknown,
-            unit: String::new(),
-            help: String::new(),
+            series: Series::new(context),
+            sink,
+            times: None,
         }
     }
 
-    /// The points that follow belong to the metric `name`.
-    pub(super) fn start(&mut self, name: String, kind: MetricKind) {
-        self.name = cut(name, self.context.config.max_value_bytes);
-        self.kind = kind;
+    /// The first and the last time of accepted points.
+    pub(super) fn times(&self) -> Option<(Nanos, Nanos)> {
+        self.times
     }
 
-    pub(super) fn newest(&self) -> Option<Nanos> {
-        self.newest
+    /// Refuses that many points.
+    pub(super) fn refuse_all(&mut self, refusal: Refusal, points: usize) {
+        self.sink.tally.refuse_all(refusal, points);
     }
 
-    pub(super) fn into_rows(self) -> Vec<MetricRows> {
-        self.series.into_values().collect()
-    }
-
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
-        self.tally.refuse(refusal);
-    }
-
-    /// Counts the point as accepted or refused.
-    pub(super) fn settle(&mut self, outcome: Result<(), Refusal>) {
-        match outcome {
-            Ok(()) => self.tally.accept(1),
-            Err(refusal) => self.tally.refuse(refusal),
+    /// Takes points over one by one, and counts each as accepted or refused.
+    pub(super) fn each<P>(
+        &mut self,
+        points: Vec<P>,
+        temporality: Temporality,
+        one: fn(&mut Self, P, Temporality) -> Result<(), Refusal>,
+    ) {
+        let refuses = self.series.context.otlp.delta_temporality == DeltaTemporality::Refuse;
+        if refuses && temporality == Temporality::Delta {
+            let sentence = format!(
+                "metric {:?}: delta temporality is refused (otlp.delta_temporality)",
+                self.series.name()
+            );
+            self.refuse_all(Refusal::new("delta_temporality", sentence), points.len());
+            return;
+        }
+        for point in points {
+            match one(self, point, temporality) {
+                Ok(()) => self.sink.tally.accept(1),
+                Err(refusal) => self.sink.tally.refuse(refusal),
+            }
         }
     }
 
-    pub(super) fn gauge(&mut self, point: NumberDataPoint) {
-        let outcome = self.number(point, Temporality::Cumulative);
-        self.settle(outcome);
+    pub(super) fn gauge(
+        &mut self,
+        point: NumberDataPoint,
+        temporality: Temporality,
+    ) -> Result<(), Refusal> {
+        // A gauge counts from nowhere.
+        let timeless = NumberDataPoint {
+            start_time_unix_nano: 0,
+            ..point
+        };
+        self.sum(timeless, temporality)
     }
 
-    pub(super) fn sum(&mut self, point: NumberDataPoint, temporality: Temporality) {
-        let outcome = self.number(point, temporality);
-        self.settle(outcome);
-    }
-
-    fn number(&mut self, point: NumberDataPoint, temporality: Temporality) -> Result<(), Refusal> {
+    pub(super) fn sum(
+        &mut self,
+        point: NumberDataPoint,
+        temporality: Temporality,
+    ) -> Result<(), Refusal> {
         let at = self.time(point.time_unix_nano)?;
-        let labels = self.labels(point.attributes, "", &[])?;
         let mut value = match point.value {
             _ if point.flags & NO_RECORDED_VALUE != 0 => f64::from_bits(STALE_MARKER),
             Some(Value::AsDouble(value)) => value,
             Some(Value::AsInt(value)) => value as f64,
             None => {
-                let sentence = format!("metric {:?}: a point must have a value", self.name);
+                let name = self.series.name();
+                let sentence = format!("metric {name:?}: a point must have a value");
                 return Err(Refusal::new("no_value", sentence));
             }
         };
-        if temporality == Temporality::Delta && !value.is_nan() {
-            value = self.deltas.add(self.context.tenant, &labels, value);
+        let mut start = start(point.start_time_unix_nano, at);
+        let key = self.series.point_key(&point.attributes);
+        if temporality == Temporality::Delta && value.to_bits() != STALE_MARKER {
+            if !value.is_finite() {
+                let name = self.series.name();
+                let sentence = format!("metric {name:?}: a difference of {value}: must be finite");
+                return Err(Refusal::new("not_finite", sentence));
+            }
+            value = self.sink.deltas.add(key, value, self.sink.added);
+            start = None;
         }
         let exemplars = self.exemplars(point.exemplars);
-        self.sample(labels.clone(), at, value);
-        self.row(labels).exemplars.extend(exemplars);
-        Ok(())
+        let sample = sample(at, value, start);
+        let place = Place {
+            key,
+            attributes: &point.attributes,
+            part: Part::Whole,
+        };
+        self.write(place, PointValue::Sample(sample), exemplars)
     }
 
-    pub(super) fn summary(&mut self, point: SummaryDataPoint) {
-        let outcome = self.summary_point(point);
-        self.settle(outcome);
-    }
-
-    fn summary_point(&mut self, point: SummaryDataPoint) -> Result<(), Refusal> {
+    pub(super) fn summary(
+        &mut self,
+        point: SummaryDataPoint,
+        _: Temporality,
+    ) -> Result<(), Refusal> {
         let at = self.time(point.time_unix_nano)?;
-        let stale = point.flags & NO_RECORDED_VALUE != 0;
-        let value = |value: f64| {
-            if stale {
+        let is_stale = point.flags & NO_RECORDED_VALUE != 0;
+        let start = start(point.start_time_unix_nano, at);
+        let key = self.series.point_key(&point.attributes);
+        let quantiles = point.quantile_values.iter();
+        let quantiles = quantiles.map(|one| (Part::Quantile(one.quantile), one.value, None));
+        let totals = [
+            (Part::Sum, point.sum, start),
+            (Part::Count, point.count as f64, start),
+        ];
+        for (part, value, start) in quantiles.chain(totals) {
+            let value = if is_stale {
                 f64::from_bits(STALE_MARKER)
             } else {
                 value
-            }
-        };
-        for quantile in point.quantile_values {
-            let text = quantile.quantile.to_string();
-            let labels = self.labels(point.attributes.clone(), "", &[("quantile", &text)])?;
-            self.sample(labels, at, value(quantile.value));
+            };
+            let place = Place {
+                key,
+                attributes: &point.attributes,
+                part,
+            };
+            let sample = sample(at, value, start);
+            self.write(place, PointValue::Sample(sample), Vec::new())?;
         }
-        let labels = self.labels(point.attributes.clone(), "_sum", &[])?;
-        self.sample(labels, at, value(point.sum));
-        let labels = self.labels(point.attributes, "_count", &[])?;
-        self.sample(labels, at, value(point.count as f64));
         Ok(())
     }
 
-    pub(super) fn histogram(&mut self, point: HistogramDataPoint, temporality: Temporality) {
-        let outcome = self.classic(point, temporality);
-        self.settle(outcome);
-    }
-
-    fn classic(
+    /// A histogram with explicit bounds, as `_bucket`, `_sum` and `_count` series.
+    pub(super) fn classic(
         &mut self,
         point: HistogramDataPoint,
         temporality: Temporality,
     ) -> Result<(), Refusal> {
         let at = self.time(point.time_unix_nano)?;
-        if !point.bucket_counts.is_empty()
-            && point.bucket_counts.len() != point.explicit_bounds.len() + 1
-        {
-            let sentence = format!(
-                "metric {:?}: {} bucket_counts with {} explicit_bounds; must be one more",
-                self.name,
-                point.bucket_counts.len(),
-                point.explicit_bounds.len()
-            );
-            return Err(Refusal::new("bad_buckets", sentence));
-        }
-        let stale = point.flags & NO_RECORDED_VALUE != 0;
-        let exemplars = self.exemplars(point.exemplars);
-        let mut parts = Vec::new();
+        self.check_bounds(&point)?;
+        let is_stale = point.flags & NO_RECORDED_VALUE != 0;
+        let is_delta = temporality == Temporality::Delta;
+        let start = start(point.start_time_unix_nano, at).filter(|_| !is_delta);
+        let key = self.series.point_key(&point.attributes);
+        let mut exemplars = self.exemplars(point.exemplars);
+        let mut parts = Vec::with_capacity(point.explicit_bounds.len() + 3);
         let mut cumulative = 0.0;
         for (bound, count) in point.explicit_bounds.iter().zip(&point.bucket_counts) {
             cumulative += *count as f64;
-            parts.push(("_bucket", Some(format_bound(*bound)), cumulative));
-        }
-        parts.push(("_bucket", Some("+Inf".to_owned()), point.count as f64));
-        if let Some(sum) = point.sum {
-            parts.push(("_sum", None, sum));
-        }
-        parts.push(("_count", None, point.count as f64));
-        for (suffix, bound, value) in parts {
-            let extra = bound.as_deref().map(|bound| ("le", bound));
-            let labels = self.labels(point.attributes.clone(), suffix, extra.as_slice())?;
-            let value = match temporality {
-                _ if stale => f64::from_bits(STALE_MARKER),
-                Temporality::Delta => self.deltas.add(self.context.tenant, &labels, value),
-                Temporality::Cumulative => value,
-            };
-            let is_last_bucket = bound.as_deref() == Some("+Inf");
-            self.sample(labels.clone(), at, value);
-            if is_last_bucket {
-                self.row(labels).exemplars.extend(exemplars.iter().cloned());
+            // The last bucket has the count of all.
+            if *bound != f64::INFINITY {
+                parts.push((Part::Bucket(*bound), cumulative));
             }
+        }
+        parts.push((Part::Bucket(f64::INFINITY), point.count as f64));
+        parts.extend(point.sum.map(|sum| (Part::Sum, sum)));
+        parts.push((Part::Count, point.count as f64));
+        for (part, value) in parts {
+            let value = match is_delta {
+                _ if is_stale => f64::from_bits(STALE_MARKER),
+                true => self.sink.deltas.add(part.key(key), value, self.sink.added),
+                false => value,
+            };
+            let is_whole = matches!(part, Part::Bucket(f64::INFINITY));
+            let exemplars = if is_whole {
+                std::mem::take(&mut exemplars)
+            } else {
+                Vec::new()
+            };
+            let place = Place {
+                key,
+                attributes: &point.attributes,
+                part,
+            };
+            let sample = sample(at, value, start);
+            self.write(place, PointValue::Sample(sample), exemplars)?;
         }
         Ok(())
     }
 
-    /// Checks a point's time and remembers the newest.
-    pub(super) fn time(&mut self, unix_nano: u64) -> Result<Millis, Refusal> {
-        let at = time("time_unix_nano", unix_nano, self.context.latest)?;
-        self.newest = self.newest.max(Some(at));
-        Ok(at.to_millis())
+    /// Writes a native histogram; differences are added up.
+    pub(super) fn native(
+        &mut self,
+        attributes: &[KeyValue],
+        at: Millis,
+        histogram: Histogram,
+        exemplars: Vec<Exemplar>,
+    ) -> Result<(), Refusal> {
+        let key = self.series.point_key(attributes);
+        let value = PointValue::Histogram(at.0, Box::new(histogram));
+        let place = Place {
+            key,
+            attributes,
+            part: Part::Whole,
+        };
+        self.write(place, value, exemplars)
     }
 
-    /// The labels of a series: those of the resource, the point's attributes, the metric's name.
-    pub(super) fn labels(
-        &self,
-        pairs: Vec<KeyValue>,
-        suffix: &str,
-        extra: &[(&str, &str)],
-    ) -> Result<Labels, Refusal> {
-        let point = attributes(pairs, self.context.config)?;
-        let mut labels: BTreeMap<String, String> = BTreeMap::new();
-        for (key, value) in point.iter() {
-            let text = value.text();
-            // Keys that become the same label are joined, in the order of the keys.
-            labels
-                .entry(label_name(key).into_owned())
-                .and_modify(|joined| {
-                    joined.push(';');
-                    joined.push_str(&text);
-                })
-                .or_insert_with(|| text.clone().into_owned());
+    fn write(
+        &mut self,
+        place: Place<'_>,
+        value: PointValue,
+        exemplars: Vec<Exemplar>,
+    ) -> Result<(), Refusal> {
+        let series = &self.series;
+        let incoming = Incoming {
+            key: place.part.key(place.key),
+            labels: &|| series.labels(place.attributes, place.part),
+            metadata: Some(&|| series.metadata()),
+            digest: series.digest(),
+        };
+        self.sink.collector.point(&incoming, value, exemplars)
+    }
+
+    /// Explicit bounds must rise, and there must be a count for each and one beyond.
+    pub(super) fn check_bounds(&self, point: &HistogramDataPoint) -> Result<(), Refusal> {
+        let (bounds, counts) = (&point.explicit_bounds, &point.bucket_counts);
+        let is_rising = bounds.windows(2).all(|pair| pair[0] < pair[1]);
+        let are_numbers = !bounds.iter().any(|bound| bound.is_nan());
+        let fits = counts.is_empty() || counts.len() == bounds.len() + 1;
+        if is_rising && are_numbers && fits && bounds.len() <= MAX_BUCKETS {
+            return Ok(());
         }
-        for (name, value) in &self.context.base {
-            labels.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-        labels.insert(METRIC_NAME.to_owned(), format!("{}{suffix}", self.name));
-        labels.extend(
-            extra
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        let sentence = format!(
+            "metric {:?}: {} bucket_counts, {} explicit_bounds; the bounds must be at most {MAX_BUCKETS} rising numbers, \
+             the counts one more",
+            self.series.name(),
+            counts.len(),
+            bounds.len()
         );
-        Ok(Labels::from_pairs(labels))
+        Err(Refusal::new("bad_buckets", sentence))
     }
 
-    fn sample(&mut self, labels: Labels, time: Millis, value: f64) {
-        self.row(labels).samples.push(Sample::new(time, value));
-    }
-
-    pub(super) fn native(&mut self, labels: Labels, time: Millis, histogram: Histogram) {
-        self.row(labels).histograms.push((time, histogram));
-    }
-
-    pub(super) fn row(&mut self, labels: Labels) -> &mut MetricRows {
-        let (kind, unit, help) = (self.kind, &self.unit, &self.help);
-        self.series
-            .entry(labels.clone())
-            .or_insert_with(|| MetricRows {
-                labels,
-                kind,
-                unit: unit.clone(),
-                help: help.clone(),
-                ..MetricRows::default()
-            })
+    /// Checks a point's time and remembers the first and the last.
+    pub(super) fn time(&mut self, unix_nano: u64) -> Result<Millis, Refusal> {
+        let at = self
+            .series
+            .context
+            .bounds
+            .check("time_unix_nano", unix_nano)?;
+        let (first, last) = self.times.unwrap_or((at, at));
+        self.times = Some((first.min(at), last.max(at)));
+        Ok(at.to_millis())
     }
 
     /// Those exemplars that have a time and a value; the others say nothing.
     pub(super) fn exemplars(&self, exemplars: Vec<OtlpExemplar>) -> Vec<Exemplar> {
         let row = |exemplar: OtlpExemplar| {
-            let at = time(
-                "time_unix_nano",
-                exemplar.time_unix_nano,
-                self.context.latest,
-            )
-            .ok()?;
+            let bounds = self.series.context.bounds;
+            let at = bounds
+                .check("time_unix_nano", exemplar.time_unix_nano)
+                .ok()?;
             let value = match exemplar.value? {
                 exemplar::Value::AsDouble(value) => value,
                 exemplar::Value::AsInt(value) => value as f64,
@@ -270,18 +295,33 @@ impl<'a, 'c> Builder<'a, 'c> {
                 value,
                 trace_id: TraceId::from_bytes(&exemplar.trace_id),
                 span_id: SpanId::from_bytes(&exemplar.span_id),
-                attributes: attributes(exemplar.filtered_attributes, self.context.config).ok()?,
+                attributes: attributes(exemplar.filtered_attributes, self.series.context.limits)
+                    .ok()?,
             })
         };
         exemplars.into_iter().filter_map(row).collect()
     }
 }
 
-/// A bucket's bound as Prometheus writes it.
-fn format_bound(bound: f64) -> String {
-    if bound == f64::INFINITY {
-        "+Inf".to_owned()
-    } else {
-        bound.to_string()
+/// One series of a point.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    /// The key of the point.
+    key: u128,
+    attributes: &'p [KeyValue],
+    part: Part,
+}
+
+fn sample(at: Millis, value: f64, start: Option<Millis>) -> RawSample {
+    RawSample {
+        time: at.0,
+        value,
+        start: start.map_or(0, |start| start.0),
     }
+}
+
+/// When a counter began to count; `None` when its sender does not say, or says what cannot be.
+pub(super) fn start(unix_nano: u64, at: Millis) -> Option<Millis> {
+    let start = Nanos(i64::try_from(unix_nano).ok()?).to_millis();
+    (unix_nano != 0 && start < at).then_some(start)
 }

@@ -3,69 +3,128 @@
 //! Source: OpenTelemetry, "Prometheus and OpenMetrics Compatibility", exponential histograms: schema = scale, at most 8;
 //! bucket index + 1, because Prometheus' bucket `i` ends at base^i where OTLP's begins there.
 
-use demarc_proto::otlp::metrics::v1::{
-    ExponentialHistogramDataPoint, exponential_histogram_data_point::Buckets as OtlpBuckets,
+use demarc_proto::otlp::{
+    common::v1::KeyValue,
+    metrics::v1::{
+        ExponentialHistogramDataPoint, HistogramDataPoint,
+        exponential_histogram_data_point::Buckets as OtlpBuckets,
+    },
 };
-use demarc_store::{Buckets, Histogram};
+use demarc_store::{Buckets, CUSTOM_BUCKETS, Histogram};
 
-use super::{STALE_MARKER, Temporality, build::Builder};
-use crate::receipt::Refusal;
+use super::{
+    STALE_MARKER, Temporality,
+    build::{Builder, NO_RECORDED_VALUE, start},
+};
+use crate::{
+    receipt::Refusal,
+    remote_write::{MAX_BUCKETS, coarser},
+};
 
 const MAX_SCHEMA: i32 = 8;
 const MIN_SCHEMA: i32 = -4;
-/// Most buckets of one sign: no SDK sends more than 160 by default.
-const MAX_BUCKETS: usize = 10_000;
+/// The finest scale that OTLP names.
+const MAX_SCALE: i32 = 20;
 /// Prometheus' width of the zero bucket where OTLP leaves it open.
 const DEFAULT_ZERO_THRESHOLD: f64 = 1e-128;
 
-impl Builder<'_, '_> {
-    /// Takes over one point of an exponential histogram.
+impl Builder<'_, '_, '_> {
+    /// An exponential histogram, as a native one.
     pub(super) fn exponential(
-        &mut self,
-        point: ExponentialHistogramDataPoint,
-        temporality: Temporality,
-    ) {
-        let outcome = self.exponential_point(point, temporality);
-        self.settle(outcome);
-    }
-
-    fn exponential_point(
         &mut self,
         point: ExponentialHistogramDataPoint,
         temporality: Temporality,
     ) -> Result<(), Refusal> {
         let at = self.time(point.time_unix_nano)?;
-        let histogram = native(&point)?;
+        let mut histogram = native(&point)?;
+        histogram.start = start(point.start_time_unix_nano, at);
         let exemplars = self.exemplars(point.exemplars);
-        let labels = self.labels(point.attributes, "", &[])?;
-        let histogram = match temporality {
-            Temporality::Delta => {
-                self.deltas
-                    .add_histogram(self.context.tenant, &labels, histogram)
+        let histogram = self.added_up(&point.attributes, histogram, temporality);
+        self.native(&point.attributes, at, histogram, exemplars)
+    }
+
+    /// A histogram with explicit bounds, as a native one with custom buckets.
+    pub(super) fn custom(
+        &mut self,
+        point: HistogramDataPoint,
+        temporality: Temporality,
+    ) -> Result<(), Refusal> {
+        let at = self.time(point.time_unix_nano)?;
+        self.check_bounds(&point)?;
+        let sum = sum(point.sum, point.flags)?;
+        let mut bounds = point.explicit_bounds;
+        let mut counts: Vec<f64> = point
+            .bucket_counts
+            .iter()
+            .map(|count| *count as f64)
+            .collect();
+        if bounds.last() == Some(&f64::INFINITY) {
+            // The bucket that has no end is there without a bound.
+            bounds.pop();
+            let beyond = counts.pop().unwrap_or_default();
+            if let Some(last) = counts.last_mut() {
+                *last += beyond;
             }
-            Temporality::Cumulative => histogram,
+        }
+        let histogram = Histogram {
+            start: start(point.start_time_unix_nano, at),
+            count: point.count as f64,
+            sum,
+            schema: CUSTOM_BUCKETS,
+            positive: Buckets { offset: 0, counts },
+            custom_bounds: bounds,
+            ..Histogram::default()
         };
-        self.native(labels.clone(), at, histogram);
-        self.row(labels).exemplars.extend(exemplars);
-        Ok(())
+        let exemplars = self.exemplars(point.exemplars);
+        let histogram = self.added_up(&point.attributes, histogram, temporality);
+        self.native(&point.attributes, at, histogram, exemplars)
+    }
+
+    /// The sum of all observations so far, where `histogram` has only the newest.
+    fn added_up(
+        &mut self,
+        attributes: &[KeyValue],
+        histogram: Histogram,
+        temporality: Temporality,
+    ) -> Histogram {
+        if temporality == Temporality::Cumulative || histogram.sum.to_bits() == STALE_MARKER {
+            return histogram;
+        }
+        let key = self.series.point_key(attributes);
+        let timeless = Histogram {
+            start: None,
+            ..histogram
+        };
+        let added = &mut *self.sink.added;
+        self.sink.deltas.add_histogram(key, timeless, added)
     }
 }
 
+/// The sum of observations, or the mark that the series has ended. A native histogram cannot do without.
+fn sum(sum: Option<f64>, flags: u32) -> Result<f64, Refusal> {
+    if flags & NO_RECORDED_VALUE != 0 {
+        return Ok(f64::from_bits(STALE_MARKER));
+    }
+    sum.ok_or_else(|| {
+        let sentence =
+            "histogram without a sum: must have one to become a native histogram".to_owned();
+        Refusal::new("no_sum", sentence)
+    })
+}
+
 fn native(point: &ExponentialHistogramDataPoint) -> Result<Histogram, Refusal> {
-    if point.scale < MIN_SCHEMA || point.scale > 20 {
-        let sentence = format!("scale {}: must be {MIN_SCHEMA} to 20", point.scale);
+    if point.scale < MIN_SCHEMA || point.scale > MAX_SCALE {
+        let sentence = format!("scale {}: must be {MIN_SCHEMA} to {MAX_SCALE}", point.scale);
         return Err(Refusal::new("bad_scale", sentence));
     }
+    if point.zero_threshold.is_nan() || point.zero_threshold < 0.0 {
+        let sentence = format!("zero_threshold {}: must be 0 or more", point.zero_threshold);
+        return Err(Refusal::new("bad_buckets", sentence));
+    }
     let shift = (point.scale - MAX_SCHEMA).max(0);
-    let is_stale = point.flags & 1 != 0;
-    let sum = if is_stale {
-        f64::from_bits(STALE_MARKER)
-    } else {
-        point.sum.unwrap_or(f64::NAN)
-    };
     Ok(Histogram {
         count: point.count as f64,
-        sum,
+        sum: sum(point.sum, point.flags)?,
         schema: point.scale - shift,
         zero_threshold: if point.zero_threshold > 0.0 {
             point.zero_threshold
@@ -79,33 +138,30 @@ fn native(point: &ExponentialHistogramDataPoint) -> Result<Histogram, Refusal> {
     })
 }
 
-/// Merges 2^shift buckets into one, which lowers the scale by `shift`.
+/// Bucket `i` of OTLP begins where Prometheus' bucket `i` ends. Merges 2^shift buckets into one, which lowers the scale by
+/// `shift`.
 fn buckets(buckets: Option<&OtlpBuckets>, shift: i32) -> Result<Buckets, Refusal> {
     let Some(buckets) = buckets.filter(|buckets| !buckets.bucket_counts.is_empty()) else {
         return Ok(Buckets::default());
     };
-    let last = i64::from(buckets.offset) + buckets.bucket_counts.len() as i64;
-    if buckets.bucket_counts.len() > MAX_BUCKETS || i32::try_from(last + 1).is_err() {
+    let counts = &buckets.bucket_counts;
+    let last = i64::from(buckets.offset) + counts.len() as i64;
+    if counts.len() > MAX_BUCKETS || i32::try_from(last + 1).is_err() {
         let sentence = format!(
             "buckets: {} of them from offset {}; at most {MAX_BUCKETS}, with indexes of 32 bits",
-            buckets.bucket_counts.len(),
+            counts.len(),
             buckets.offset
         );
         return Err(Refusal::new("bad_buckets", sentence));
     }
-    let first = buckets.offset >> shift;
-    let mut counts: Vec<f64> = Vec::new();
-    for (at, count) in buckets.bucket_counts.iter().enumerate() {
-        let index = (i64::from(buckets.offset) + at as i64) >> shift;
-        let slot = usize::try_from(index - i64::from(first)).unwrap_or(0);
-        if counts.len() <= slot {
-            counts.resize(slot + 1, 0.0);
-        }
-        counts[slot] += *count as f64;
-    }
-    Ok(Buckets {
-        offset: first + 1,
-        counts,
+    let fine = Buckets {
+        offset: buckets.offset + 1,
+        counts: counts.iter().map(|count| *count as f64).collect(),
+    };
+    Ok(if shift == 0 {
+        fine
+    } else {
+        coarser(&fine, shift)
     })
 }
 
@@ -118,6 +174,7 @@ mod tests {
         let point = ExponentialHistogramDataPoint {
             scale: 9,
             count: 10,
+            sum: Some(1.0),
             positive: Some(OtlpBuckets {
                 offset: -1,
                 bucket_counts: vec![1, 2, 3, 4],

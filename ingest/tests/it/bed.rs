@@ -1,10 +1,17 @@
 //! An ingest over a store in a folder that goes away.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use arrow::util::pretty::pretty_format_batches;
+use arrow::{
+    array::AsArray,
+    datatypes::{Float64Type, Int64Type},
+    util::pretty::pretty_format_batches,
+};
 use demarc_ingest::{Ingest, IngestConfig};
-use demarc_proto::{Clock, ManualClock, Nanos, Observation, TenantId};
+use demarc_proto::{Clock, Labels, ManualClock, Nanos, Observation, TenantId};
 use demarc_store::{Store, StoreConfig, Table};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -22,6 +29,10 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) async fn new() -> Self {
+        Self::with(IngestConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: IngestConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let shared: Arc<dyn Clock> = clock.clone();
@@ -29,7 +40,7 @@ impl Bed {
             .await
             .unwrap();
         let (sender, observations) = mpsc::channel(100);
-        let ingest = Ingest::new(Arc::clone(&store), IngestConfig::default(), shared, sender);
+        let ingest = Ingest::new(Arc::clone(&store), config, shared, sender);
         Self {
             ingest,
             store,
@@ -37,6 +48,48 @@ impl Bed {
             observations,
             _folder: folder,
         }
+    }
+
+    /// How many rows a table holds of the tenant.
+    pub(crate) fn rows(&self, table: Table) -> usize {
+        let batches = self.store.snapshot(&TenantId::default()).head(table);
+        batches.iter().map(|batch| batch.num_rows()).sum()
+    }
+
+    /// The newest value of each series of the tenant, by its labels as Prometheus writes them.
+    pub(crate) fn values(&self) -> BTreeMap<String, f64> {
+        let snapshot = self.store.snapshot(&TenantId::default());
+        let mut names = HashMap::new();
+        for batch in snapshot.head(Table::Series) {
+            let ids = batch["series_id"].as_binary::<i32>();
+            let labels = batch["labels"].as_map();
+            for row in 0..batch.num_rows() {
+                let entries = labels.value(row);
+                let text = |at: usize| entries.column(at).as_string::<i32>().clone();
+                let (keys, values) = (text(0), text(1));
+                let pairs = keys.iter().zip(values.iter());
+                let pairs = pairs.map(|(key, value)| (key.unwrap(), value.unwrap()));
+                let labels = Labels::from_pairs(pairs);
+                names.insert(ids.value(row).to_vec(), labels.to_string());
+            }
+        }
+        let mut newest: BTreeMap<String, (i64, f64)> = BTreeMap::new();
+        for batch in snapshot.head(Table::Samples) {
+            let ids = batch["series_id"].as_binary::<i32>();
+            let times = batch["time"].as_primitive::<Int64Type>();
+            let values = batch["value"].as_primitive::<Float64Type>();
+            for row in 0..batch.num_rows() {
+                let name = names[ids.value(row)].clone();
+                let one = newest.entry(name).or_insert((i64::MIN, 0.0));
+                if times.value(row) >= one.0 {
+                    *one = (times.value(row), values.value(row));
+                }
+            }
+        }
+        newest
+            .into_iter()
+            .map(|(name, (_, value))| (name, value))
+            .collect()
     }
 
     /// What a table holds of the tenant, as text.

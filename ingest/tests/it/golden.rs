@@ -1,4 +1,5 @@
-//! One folder per case: `traces.json`, `metrics.json`, `logs.json` as OTLP/JSON; `expected.txt` the tables that they make.
+//! One folder per case: `traces.json`, `metrics.json`, `logs.json` as OTLP/JSON, `config.json` where it is not the default;
+//! `expected.txt` the tables that they make.
 
 use std::{fmt::Write, path::Path};
 
@@ -18,9 +19,10 @@ fn show_tables(bed: &Bed, tables: &[Table], shown: &mut String) {
 }
 
 async fn check(case: &Path) {
-    let bed = Bed::new().await;
-    let tenant = TenantId::default();
     let read = |name: &str| std::fs::read(case.join(name)).ok();
+    let config = read("config.json").map(|text| serde_json::from_slice(&text).unwrap());
+    let bed = Bed::with(config.unwrap_or_default()).await;
+    let tenant = TenantId::default();
     let mut shown = String::new();
     let mut tables = Vec::new();
     if let Some(body) = read("traces.json") {
@@ -84,7 +86,7 @@ async fn every_case_makes_the_rows_that_it_should() {
         check(&entry.unwrap().path()).await;
         count += 1;
     }
-    assert!(count >= 4);
+    assert!(count >= 13);
 }
 
 /// The examples of the OTLP specification.

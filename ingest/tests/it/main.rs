@@ -7,5 +7,9 @@
 mod arbitrary;
 mod bed;
 mod golden;
+mod message;
+mod mutation;
 mod notice;
+mod remote_write;
+mod service_graph;
 mod spans;

@@ -1,4 +1,4 @@
-//! OTLP over HTTP: protobuf and JSON, gzip.
+//! OTLP over HTTP: protobuf and JSON; gzip and zstd.
 
 use std::sync::Arc;
 
@@ -6,139 +6,111 @@ use axum::{
     Router,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
-use demarc_ingest::{
-    Encoding, IngestError, Receipt, decode_logs, decode_metrics, decode_traces,
-    encode_logs_response, encode_metrics_response, encode_traces_response,
-};
-use demarc_proto::TenantId;
-use prost::Message;
-use tower_http::decompression::RequestDecompressionLayer;
+use demarc_ingest::{Compression, Encoding, Payload, Signal, encode_response};
 
-use crate::{
-    app::App,
-    status::{chain, otlp_http},
-    telemetry,
-    tenant::{self},
-};
+use super::rpc_status::Failure;
+use crate::{app::App, body, status, telemetry, tenant};
 
-/// The three paths that OTLP/HTTP names.
+/// The three paths that OTLP/HTTP names, also below the prefixes that Prometheus and Mimir put before them.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/traces", post(traces))
-        .route("/v1/metrics", post(metrics))
-        .route("/v1/logs", post(logs))
-        .layer(RequestDecompressionLayer::new())
-        .with_state(app)
+    let mut router = Router::new();
+    for prefix in ["", "/otlp", "/api/v1/otlp"] {
+        router = router
+            .route(&format!("{prefix}/v1/traces"), post(traces))
+            .route(&format!("{prefix}/v1/metrics"), post(metrics))
+            .route(&format!("{prefix}/v1/logs"), post(logs));
+    }
+    router.with_state(app)
 }
 
 async fn traces(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
-    let call = match Call::read(&app, &headers, body).await {
-        Ok(call) => call,
-        Err(refusal) => return *refusal,
-    };
-    let work = async {
-        let request = decode_traces(call.encoding, &call.body)?;
-        app.ingest.traces(&call.tenant, request).await
-    };
-    let result = telemetry::unless_own(&call.tenant, work).await;
-    call.answer(result, encode_traces_response)
+    export(&app, Signal::Traces, &headers, body).await
 }
 
 async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
-    let call = match Call::read(&app, &headers, body).await {
-        Ok(call) => call,
-        Err(refusal) => return *refusal,
-    };
-    let work = async {
-        let request = decode_metrics(call.encoding, &call.body)?;
-        app.ingest.metrics(&call.tenant, request).await
-    };
-    let result = telemetry::unless_own(&call.tenant, work).await;
-    call.answer(result, encode_metrics_response)
+    export(&app, Signal::Metrics, &headers, body).await
 }
 
 async fn logs(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
-    let call = match Call::read(&app, &headers, body).await {
-        Ok(call) => call,
-        Err(refusal) => return *refusal,
-    };
-    let work = async {
-        let request = decode_logs(call.encoding, &call.body)?;
-        app.ingest.logs(&call.tenant, request).await
-    };
-    let result = telemetry::unless_own(&call.tenant, work).await;
-    call.answer(result, encode_logs_response)
+    export(&app, Signal::Logs, &headers, body).await
 }
 
-/// A request, read as far as all signals have it in common.
-struct Call {
-    tenant: TenantId,
+async fn export(app: &App, signal: Signal, headers: &HeaderMap, body: Body) -> Response {
+    let encoding = match encoding(headers) {
+        Ok(encoding) => encoding,
+        Err(failure) => return refusal(Encoding::Json, &failure),
+    };
+    match accept(app, signal, encoding, headers, body).await {
+        Ok(answer) => ([(header::CONTENT_TYPE, media_type(encoding))], answer).into_response(),
+        Err(failure) => refusal(encoding, &failure),
+    }
+}
+
+async fn accept(
+    app: &App,
+    signal: Signal,
     encoding: Encoding,
-    body: axum::body::Bytes,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Vec<u8>, Failure> {
+    let tenant = tenant::of(headers.get(tenant::HEADER).map(|value| value.as_bytes()))
+        .map_err(Failure::bad_request)?;
+    let compression = compression(headers)?;
+    let mut admission = app.ingest.admission();
+    let limit = app.ingest.config().max_body_bytes;
+    let body = body::read(headers, body, limit, &mut admission)
+        .await
+        .map_err(status::unread)?;
+    let payload = Payload {
+        encoding,
+        compression,
+        body,
+        admission,
+    };
+    let work = app.ingest.otlp(&tenant, signal, payload);
+    let receipt = telemetry::unless_own(&tenant, work)
+        .await
+        .map_err(|error| status::otlp(&error))?;
+    Ok(encode_response(signal, encoding, &receipt))
 }
 
-impl Call {
-    async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Self, Box<Response>> {
-        let encoding = encoding(headers)?;
-        let refuse = |status, message: String| Box::new(refusal(encoding, status, message));
-        let tenant = tenant::of(headers.get(tenant::HEADER).map(|value| value.as_bytes()))
-            .map_err(|message| refuse(StatusCode::BAD_REQUEST, message))?;
-        let limit = app.ingest.config().max_body_bytes;
-        let body = axum::body::to_bytes(body, limit).await.map_err(|error| {
-            if chain(&error).contains("length limit") {
-                let message = format!("body: more than {limit} bytes; send smaller batches");
-                refuse(StatusCode::PAYLOAD_TOO_LARGE, message)
-            } else {
-                refuse(StatusCode::BAD_REQUEST, format!("body: {}", chain(&error)))
-            }
-        })?;
-        Ok(Self {
-            tenant,
-            encoding,
-            body,
-        })
-    }
-
-    fn answer(
-        &self,
-        result: Result<Receipt, IngestError>,
-        encode: fn(Encoding, &Receipt) -> Vec<u8>,
-    ) -> Response {
-        match result {
-            Ok(receipt) => {
-                let body = encode(self.encoding, &receipt);
-                ([(header::CONTENT_TYPE, media_type(self.encoding))], body).into_response()
-            }
-            Err(error) => refusal(self.encoding, otlp_http(&error), chain(&error)),
-        }
+fn compression(headers: &HeaderMap) -> Result<Compression, Failure> {
+    let name = text(headers, &header::CONTENT_ENCODING);
+    match Compression::named(&name.to_ascii_lowercase()) {
+        Some(compression) if compression != Compression::Snappy => Ok(compression),
+        _ => Err(Failure {
+            http: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ..Failure::bad_request(format!(
+                "Content-Encoding {name:?}: must be gzip, zstd or identity"
+            ))
+        }),
     }
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Box<Response>> {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let media = value
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    match media {
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Failure> {
+    let value = text(headers, &header::CONTENT_TYPE);
+    let media = value.split(';').next().unwrap_or_default().trim();
+    match media.to_ascii_lowercase().as_str() {
         "application/x-protobuf" => Ok(Encoding::Protobuf),
         "application/json" => Ok(Encoding::Json),
-        _ => {
-            let message = format!(
+        _ => Err(Failure {
+            http: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ..Failure::bad_request(format!(
                 "Content-Type {media:?}: must be application/x-protobuf or application/json"
-            );
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            Err(Box::new(refusal(Encoding::Json, status, message)))
-        }
+            ))
+        }),
     }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 fn media_type(encoding: Encoding) -> &'static str {
@@ -148,27 +120,14 @@ fn media_type(encoding: Encoding) -> &'static str {
     }
 }
 
-/// `google.rpc.Status`, which OTLP/HTTP demands as the body of a failure.
-#[derive(Clone, PartialEq, prost::Message)]
-struct RpcStatus {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
-fn refusal(encoding: Encoding, status: StatusCode, message: String) -> Response {
-    let code = if status.is_client_error() {
-        tonic::Code::InvalidArgument
-    } else {
-        tonic::Code::Unavailable
-    };
-    let code = code as i32;
-    let body = match encoding {
-        Encoding::Protobuf => RpcStatus { code, message }.encode_to_vec(),
-        Encoding::Json => serde_json::json!({"code": code, "message": message})
-            .to_string()
-            .into_bytes(),
-    };
-    (status, [(header::CONTENT_TYPE, media_type(encoding))], body).into_response()
+fn refusal(encoding: Encoding, failure: &Failure) -> Response {
+    let body = failure.body(encoding);
+    let mut answer = (
+        failure.http,
+        [(header::CONTENT_TYPE, media_type(encoding))],
+        body,
+    )
+        .into_response();
+    status::retry_after(&mut answer, failure.retry_after);
+    answer
 }

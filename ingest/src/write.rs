@@ -1,0 +1,124 @@
+//! From the bytes of a remote-write request to what was written of it.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use demarc_proto::TenantId;
+use demarc_store::Rows;
+use opentelemetry::metrics::Counter;
+
+use crate::{
+    Admission, Compression, Ingest, IngestError, RemoteWrite, Signal, Written, receipt,
+    registry::{Tenant, minute},
+    remote_write::{Collected, Collector, Moment},
+};
+
+fn counter(name: &'static str, description: &'static str) -> Counter<u64> {
+    let meter = opentelemetry::global::meter("demarc");
+    meter
+        .u64_counter(name)
+        .with_description(description)
+        .build()
+}
+
+static OUT_OF_ORDER: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "ingest_out_of_order_samples",
+        "Values older than the newest of their series, within the window; they are written",
+    )
+});
+
+static DUPLICATES: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "ingest_duplicate_samples",
+        "Values that were there already; they are not written again",
+    )
+});
+
+impl Ingest {
+    /// Takes a remote-write request, `body` in a snappy block. When it returns, what it says to be written is durable and
+    /// can be queried.
+    ///
+    /// Values that are refused are listed and do not keep their neighbours from being written; the answer must be an error
+    /// all the same, one that the sender does not answer by sending again.
+    #[tracing::instrument(skip_all, err, fields(%tenant, body_bytes = body.len()))]
+    pub async fn remote_write(
+        &self,
+        tenant: &TenantId,
+        version: RemoteWrite,
+        body: Bytes,
+        mut admission: Admission,
+    ) -> Result<Written, IngestError> {
+        let plain = Compression::Snappy.decompress(&body, self.config().max_body_bytes)?;
+        // The columns take about as much again.
+        admission.grow(2 * plain.len())?;
+        self.take_bytes(tenant, plain.len())?;
+        let state = self.tenant(tenant)?;
+        let mut collected = self.collect(tenant, &state, version, &plain)?;
+        let seen = std::mem::take(&mut collected.seen);
+        let written = self.write(tenant, &state, collected).await?;
+        self.report(seen);
+        drop(admission);
+        let rows = written.samples + written.histograms + written.exemplars;
+        let new = rows - written.duplicates;
+        receipt::count(Signal::RemoteWrite, new, &written.rejected);
+        Ok(written)
+    }
+
+    /// Makes what was collected durable, then remembers it.
+    pub(crate) async fn write(
+        &self,
+        tenant: &TenantId,
+        state: &Tenant,
+        collected: Collected,
+    ) -> Result<Written, IngestError> {
+        let rows = Rows {
+            metrics: collected.metrics,
+            ..Rows::default()
+        };
+        self.append_columns(tenant, collected.samples, &rows)
+            .await?;
+        for (key, known) in collected.known {
+            state.remember(key, known);
+        }
+        count(&collected.written);
+        Ok(collected.written)
+    }
+
+    /// Collects values of `tenant`.
+    pub(crate) fn collector<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        state: &'a Tenant,
+    ) -> Collector<'a> {
+        let now = Moment {
+            bounds: self.bounds(),
+            minute: minute(self.clock.now()),
+            watch: &self.watch,
+        };
+        Collector::new(self.config(), tenant, state, now)
+    }
+
+    fn collect(
+        &self,
+        tenant: &TenantId,
+        state: &Tenant,
+        version: RemoteWrite,
+        plain: &[u8],
+    ) -> Result<Collected, IngestError> {
+        let mut collector = self.collector(tenant, state);
+        version.read(plain, &mut collector)?;
+        Ok(collector.finish())
+    }
+}
+
+fn count(written: &Written) {
+    for (counter, count) in [
+        (&OUT_OF_ORDER, written.out_of_order),
+        (&DUPLICATES, written.duplicates),
+    ] {
+        if count > 0 {
+            counter.add(count, &[]);
+        }
+    }
+}
