@@ -26,6 +26,7 @@ pub(super) struct Eval<'a> {
     pub(super) counts_only: BTreeSet<usize>,
     pub(super) notes: Notes,
     samples: AtomicUsize,
+    cells: AtomicUsize,
     is_cancelled: &'a AtomicBool,
 }
 
@@ -56,6 +57,7 @@ impl<'a> Eval<'a> {
             counts_only,
             notes: Notes::new(text),
             samples: AtomicUsize::new(0),
+            cells: AtomicUsize::new(0),
             is_cancelled,
         }
     }
@@ -72,6 +74,15 @@ impl<'a> Eval<'a> {
     pub(super) fn count(&self, rows: usize) -> Result<(), QueryError> {
         let before = self.samples.fetch_add(rows, Ordering::Relaxed);
         if before.saturating_add(rows) > self.config.max_samples {
+            return Err(too_many_samples(self.config.max_samples));
+        }
+        Ok(())
+    }
+
+    /// Counts the values that are held while evaluating, before there is room for them: one for each series and step.
+    pub(super) fn hold(&self, cells: usize) -> Result<(), QueryError> {
+        let before = self.cells.fetch_add(cells, Ordering::Relaxed);
+        if before.saturating_add(cells) > self.config.max_samples {
             return Err(too_many_samples(self.config.max_samples));
         }
         Ok(())

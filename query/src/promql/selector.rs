@@ -172,6 +172,7 @@ impl Eval<'_> {
         let mut newest = vec![None; steps.count];
         for one in raw {
             self.check_alive()?;
+            self.hold(steps.count)?;
             let mut walk = Walk::default();
             for (step, time) in steps.times().enumerate() {
                 newest[step] = walk.newest(&one, shift.apply(time), lookback);
@@ -220,6 +221,7 @@ impl Eval<'_> {
         let mut found = Vec::new();
         for mut raw in self.load_selector(selector, interval)? {
             raw.drop_stale();
+            self.hold(steps.count)?;
             let mut series = Series::empty(raw.labels.clone(), false, steps.count);
             for (step, time) in steps.times().enumerate() {
                 let window = vector.window(&raw, time);
@@ -341,7 +343,7 @@ impl Eval<'_> {
             return Ok(vector);
         }
         let count = (last.abs_diff(start) / step.unsigned_abs() + 1) as usize;
-        self.count(count)?;
+        self.hold(count)?;
         let inner = Steps { start, step, count };
         let series = match self.eval(&subquery.expr, inner)? {
             Outcome::Vector(series) => series,

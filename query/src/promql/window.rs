@@ -65,6 +65,7 @@ impl Eval<'_> {
         let mut found = Vec::with_capacity(vector.series.len());
         for raw in &vector.series {
             self.check_alive()?;
+            self.hold(steps.count)?;
             let context = Context {
                 eval: self,
                 metric: raw.labels.metric(),

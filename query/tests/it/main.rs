@@ -4,6 +4,7 @@
     reason = "a test that cannot go on is to panic where it stands"
 )]
 
+mod compliance;
 mod dashboards;
 mod fixture;
 mod promql;

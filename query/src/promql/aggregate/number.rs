@@ -54,6 +54,7 @@ impl Eval<'_> {
             self.check_alive()?;
             let at = finder.group(&one.labels);
             if at == groups.len() {
+                self.hold(steps.count)?;
                 groups.push(Group {
                     labels: finder.labels[at].clone(),
                     drop_name: false,

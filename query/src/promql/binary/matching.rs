@@ -201,12 +201,16 @@ impl Join<'_> {
         cell: Cell,
     ) -> Result<(), QueryError> {
         let count = self.steps.count;
-        let result =
-            self.results
-                .entry((labels, drop_name))
-                .or_insert_with_key(|(labels, drop_name)| {
-                    Series::empty(labels.clone(), *drop_name, count)
-                });
+        let key = (labels, drop_name);
+        if !self.results.contains_key(&key) {
+            self.operation.eval.hold(count)?;
+        }
+        let result = self
+            .results
+            .entry(key)
+            .or_insert_with_key(|(labels, drop_name)| {
+                Series::empty(labels.clone(), *drop_name, count)
+            });
         if result.is_present(step) {
             return Err(if self.matching.cardinality == Cardinality::OneToOne {
                 many_to_one()
