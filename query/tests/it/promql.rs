@@ -6,9 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use demarc_query::promql_script::{self, Report};
+use demarc_proto::{Labels, METRIC_NAME, Millis};
+use demarc_query::{
+    QueryConfig, QueryError,
+    promql_script::{self, Report},
+};
+use demarc_store::{MetricRows, Rows, Sample};
 
-use crate::fixture::Bed;
+use crate::fixture::{Bed, tenant};
 
 fn scripts(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -93,5 +98,61 @@ async fn the_scripts_of_prometheus_hold_but_for_known_gaps() {
     assert!(
         gone.is_empty(),
         "these hold now, take them off known_gaps.txt: {gone:?}"
+    );
+}
+
+/// A store with one series `a` with a value per second.
+async fn seconds() -> Bed {
+    let bed = Bed::new().await;
+    let samples = (0..600).map(|second| Sample::new(Millis(second * 1000), second as f64));
+    let one = MetricRows {
+        labels: Labels::from_pairs([(METRIC_NAME, "a")]),
+        samples: samples.collect(),
+        ..MetricRows::default()
+    };
+    let rows = Rows {
+        metrics: vec![one],
+        ..Rows::default()
+    };
+    bed.append(&tenant("a"), rows).await;
+    bed
+}
+
+#[tokio::test]
+async fn the_deepest_and_widest_queries_are_answered_or_refused() {
+    let bed = seconds().await;
+    let deep = format!("{}a{}", "abs(".repeat(390), ")".repeat(390));
+    let long = vec!["a"; 390].join(" or ");
+    for query in [deep, long] {
+        let answer = bed.engine.instant(&tenant("a"), &query, Millis(5000)).await;
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    let refused = [
+        "max_over_time(a[1y:1ms])",
+        "sum_over_time(vector(1)[1y:1ms])",
+        "count_over_time(count_over_time(a[1h:1ms])[30d:1ms])",
+    ];
+    for query in refused {
+        let answer = bed.engine.instant(&tenant("a"), query, Millis(5000)).await;
+        let is_limit = matches!(answer, Err(QueryError::Limit { .. }));
+        assert!(is_limit, "{query}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_evaluation_ends_soon_after_nobody_waits_for_it() {
+    let config = QueryConfig {
+        timeout_seconds: 1,
+        ..QueryConfig::default()
+    };
+    let bed = Bed::with(config).await;
+    let slow = vec!["sum_over_time(vector(time())[7d:100ms])"; 200].join(" + ");
+    let answer = bed.engine.instant(&tenant("a"), &slow, Millis(5000)).await;
+    assert!(
+        matches!(
+            answer,
+            Err(QueryError::Timeout(_) | QueryError::Limit { .. })
+        ),
+        "{answer:?}"
     );
 }

@@ -192,3 +192,21 @@ fn the_labels_of_a_series_are_read_apart_from_what_follows() {
         );
     }
 }
+
+#[test]
+fn no_damaged_text_makes_the_parser_panic() {
+    let texts = PRINTED.iter().chain(FAULTS).map(|(text, _)| *text);
+    for text in texts {
+        let places = text.char_indices().map(|(at, _)| at);
+        for at in places.chain([text.len()]) {
+            let (before, after) = text.split_at(at);
+            let _ = parse(before);
+            let _ = parse(after);
+            for odd in [
+                "\"", "{", ")", "[", "\\", "é", "\0", "-", "1e", "offset", ",", "@",
+            ] {
+                let _ = parse(&format!("{before}{odd}{after}"));
+            }
+        }
+    }
+}
