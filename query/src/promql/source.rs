@@ -1,6 +1,6 @@
 //! The leaves' data: all samples of the selected series within a span of time, from head and files.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::LazyCell, collections::HashMap, ops::Deref, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, BooleanArray, Int64Array},
@@ -12,7 +12,7 @@ use datafusion::{
     common::ScalarValue,
     prelude::{Expr as Filter, col, lit},
 };
-use demarc_proto::{Matcher, Millis, SeriesId};
+use demarc_proto::{Matcher, Millis, Nanos, SeriesId, TimeRange};
 use demarc_store::{CounterReset, Histogram as StoredHistogram, SeriesEntry, Table};
 use futures::TryStreamExt;
 
@@ -64,12 +64,23 @@ pub(super) struct Interval {
     pub(super) max: i64,
 }
 
+impl Interval {
+    /// As a half-open range of nanoseconds; `None` when it is empty.
+    fn range(self) -> Option<TimeRange> {
+        let nanos = |millis: i64| Nanos(millis.saturating_mul(1_000_000));
+        TimeRange::new(nanos(self.min), nanos(self.max.saturating_add(1)))
+    }
+}
+
+/// The place of each series that is looked for.
 type Wanted = HashMap<SeriesId, usize>;
 
 /// The rows of one series while they are read.
 #[derive(Default)]
 struct Rows {
-    floats: Vec<(i64, f64, i64)>,
+    floats: Vec<(i64, f64)>,
+    /// As long as `floats`, or empty when none is known.
+    starts: Vec<i64>,
     histograms: Vec<(i64, StoredHistogram)>,
 }
 
@@ -83,26 +94,26 @@ impl Eval<'_> {
         detail: Detail,
     ) -> Result<Vec<RawSeries>, QueryError> {
         self.check_alive()?;
-        let entries = self.snapshot.select(matchers, None)?;
-        if entries.is_empty() || interval.min > interval.max {
+        let Some(range) = interval.range() else {
+            return Ok(Vec::new());
+        };
+        let entries = self.snapshot.select(matchers, Some(range))?;
+        if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let wanted: Wanted = entries
-            .iter()
-            .enumerate()
-            .map(|(at, one)| (one.id, at))
-            .collect();
         let ids: Vec<SeriesId> = entries.iter().map(|one| one.id).collect();
+        let wanted: LazyCell<Wanted, _> =
+            LazyCell::new(|| (0..).zip(&ids).map(|(at, id)| (*id, at)).collect());
         let mut rows: Vec<Rows> = Vec::new();
         rows.resize_with(entries.len(), Rows::default);
         self.scan(Table::Samples, &wanted, metric, interval, |batch| {
             collect_floats(batch, &wanted, interval, &mut rows)
         })?;
-        let range = (Millis(interval.min), Millis(interval.max));
+        let times = (Millis(interval.min), Millis(interval.max));
         let mut count = 0;
         self.snapshot
-            .head_points(&ids, range, |place, time, value, start| {
-                rows[place].floats.push((time, value, start.unwrap_or(0)));
+            .head_points(&ids, times, |place, time, value, start| {
+                rows[place].push(time, value, start.unwrap_or(0));
                 count += 1;
             });
         self.count(count)?;
@@ -135,7 +146,7 @@ impl Eval<'_> {
     fn scan(
         &self,
         table: Table,
-        wanted: &Wanted,
+        wanted: &impl Deref<Target = Wanted>,
         metric: Option<&str>,
         interval: Interval,
         mut take: impl FnMut(&RecordBatch) -> Result<usize, QueryError>,
@@ -269,7 +280,7 @@ fn collect_floats(
                 }
             });
             let sample = (places.times.value(row), values.value(row), start);
-            rows[place].floats.push(sample);
+            rows[place].push(sample.0, sample.1, sample.2);
             count += 1;
         }
     }
@@ -305,26 +316,41 @@ fn finish(
     interval: Interval,
     detail: Detail,
 ) -> Option<RawSeries> {
-    keep_last(&mut rows.floats, |(time, _, _)| *time);
+    rows.sort_floats();
     keep_last(&mut rows.histograms, |(time, _)| *time);
     let mut histograms = with_resets(&rows, detail);
     histograms.retain(|one| one.time >= interval.min);
     if rows.floats.is_empty() && histograms.is_empty() {
         return None;
     }
-    let has_starts = rows.floats.iter().any(|(_, _, start)| *start != 0);
-    let starts = rows.floats.iter().map(|(_, _, start)| *start);
     Some(RawSeries {
         labels: SeriesLabels::Stored(entry),
         drop_name: false,
-        starts: has_starts.then(|| starts.collect()),
-        floats: rows
-            .floats
-            .iter()
-            .map(|(time, value, _)| (*time, *value))
-            .collect(),
+        starts: (!rows.starts.is_empty()).then_some(rows.starts),
+        floats: rows.floats,
         histograms,
     })
+}
+
+impl Rows {
+    fn push(&mut self, time: i64, value: f64, start: i64) {
+        if start != 0 || !self.starts.is_empty() {
+            self.starts.resize(self.floats.len(), 0);
+            self.starts.push(start);
+        }
+        self.floats.push((time, value));
+    }
+
+    fn sort_floats(&mut self) {
+        if self.starts.is_empty() {
+            keep_last(&mut self.floats, |(time, _)| *time);
+            return;
+        }
+        let both = self.floats.iter().zip(&self.starts);
+        let mut both: Vec<((i64, f64), i64)> = both.map(|(one, start)| (*one, *start)).collect();
+        keep_last(&mut both, |((time, _), _)| *time);
+        (self.floats, self.starts) = both.into_iter().unzip();
+    }
 }
 
 fn keep_last<T>(rows: &mut Vec<T>, time: impl Fn(&T) -> i64) {
@@ -384,7 +410,7 @@ fn with_resets(rows: &Rows, detail: Detail) -> Vec<RawHistogram> {
 
 /// Whether a histogram goes on from the one before it, with no plain number between them.
 fn continues(now: &Histogram, last: &Histogram, rows: &Rows, earlier: i64, time: i64) -> bool {
-    let next = rows.floats.partition_point(|(at, _, _)| *at <= earlier);
-    let is_interrupted = rows.floats.get(next).is_some_and(|(at, _, _)| *at < time);
+    let next = rows.floats.partition_point(|(at, _)| *at <= earlier);
+    let is_interrupted = rows.floats.get(next).is_some_and(|(at, _)| *at < time);
     last.reset != CounterReset::Gauge && !is_interrupted && now.continues(last)
 }
