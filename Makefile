@@ -1,11 +1,12 @@
 # `make demo` and `make test` do all the set-up on a machine that has Rust and a C compiler.
 
-.PHONY: demo test check prerequisites build bench help
+.PHONY: demo test check prerequisites build bench bench-rca help
 
 help:
 	@echo "make demo   build, start the engine and the lab, inject a fault, print the verdict"
 	@echo "make test   format, lints, unit, golden, crash and end-to-end tests"
 	@echo "make bench  criterion benchmarks (release build: about 25 minutes the first time)"
+	@echo "make bench-rca  the recorded faults in ../shared/rca: predictions, their score (docs/accuracy.md)"
 
 prerequisites:
 	@sh scripts/prerequisites.sh
@@ -25,3 +26,13 @@ test: check
 
 bench: prerequisites
 	cargo bench --locked -p demarc-benches
+
+RCA = ../shared/rca
+
+bench-rca: build
+	mkdir -p target/rca
+	target/debug/demarc-lab rca $(RCA)/nezha --out target/rca/nezha.jsonl
+	target/debug/demarc-lab rca $(RCA)/petshop --out target/rca/petshop.jsonl
+	cat target/rca/nezha.jsonl target/rca/petshop.jsonl > target/rca/predictions.jsonl
+	python3 $(RCA)/score.py --labels $(RCA)/nezha/labels.jsonl --labels $(RCA)/petshop/labels.jsonl \
+		--pred target/rca/predictions.jsonl --misses

@@ -87,6 +87,8 @@ impl Audience {
         let mut seen = verdict.clone();
         seen.impact.retain(|one| self.sees(&one.service));
         seen.missing.retain(|one| self.sees(&one.entity));
+        let ranking = std::mem::take(&mut seen.ranking).into_iter();
+        seen.ranking = ranking.map(|one| self.candidate(one)).collect();
         seen.evidence = verdict
             .evidence
             .iter()

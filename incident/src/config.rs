@@ -15,6 +15,10 @@ pub struct IncidentConfig {
     pub settle_seconds: u64,
     /// Most spans that are read per tenant; of more, the newest are.
     pub max_spans: usize,
+    /// Most log lines that are read per tenant; of more, the newest are.
+    pub max_log_lines: usize,
+    /// Most services that are looked at; of more, those nearest to the suffering one by calls are.
+    pub max_entities: usize,
     /// Share of all explanations that the first suspect must have for a verdict, 0 to 1.
     pub min_confidence: f64,
     /// A new alert joins an open incident whose last alert is no older than this, in seconds.
@@ -32,6 +36,8 @@ impl Default for IncidentConfig {
             onset_search_seconds: 90,
             settle_seconds: 5,
             max_spans: 200_000,
+            max_log_lines: 100_000,
+            max_entities: 500,
             min_confidence: 0.5,
             grouping_seconds: 300,
             renewal_seconds: vec![15, 60, 300],

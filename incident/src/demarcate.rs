@@ -1,27 +1,35 @@
 //! From evidence to a verdict; pure.
 //!
-//! `locate` says where the lost time, or the failed requests, come from; `suspect` asks at each place what changed there; the
-//! suspects' weights become shares; `explain` puts it into words; `impact` lists who suffers.
+//! `locate` says where the lost time, or the failed requests, come from; `suspect` asks at each place which state change was measured
+//! or announced there; `score` weighs what accuses an entity by itself (saturation, lateness, changed behaviour, time that nothing
+//! below explains); `rank` puts both on one scale; `explain` puts it into words; `impact` lists who suffers.
 
+mod change;
 mod contention;
 mod explain;
+mod gap;
 mod impact;
+mod level;
 mod locate;
+mod parameters;
+mod proportion;
+mod rank;
+mod reach;
+mod score;
+mod structure;
 mod suspect;
-
-use std::cmp::Ordering;
-
-use demarc_topology::Layer;
+mod usage;
 
 use crate::{
     Bilingual, Candidate, Cause, Evidence, EvidenceItem, Outcome, Suspect, SymptomKind, Verdict,
 };
 use explain::rounded;
 use locate::locate;
-use suspect::{Hypothesis, hypotheses};
+pub(crate) use proportion::wilson;
+use rank::Ranked;
 
-/// Weight of all that nobody thought of.
-const PRIOR_OF_OTHERS: f64 = 0.12;
+/// Most candidates that a verdict lists.
+const MAX_CANDIDATES: usize = 10;
 
 /// Says where the fault is, or that it cannot be said.
 ///
@@ -29,45 +37,62 @@ const PRIOR_OF_OTHERS: f64 = 0.12;
 pub fn demarcate(evidence: &Evidence, min_confidence: f64) -> Verdict {
     let symptom = seen(evidence);
     let mut items = explain::symptom(evidence, symptom);
-    let Some(symptom) = symptom else {
-        let reason = if evidence.services.contains_key(&evidence.service) {
-            Bilingual::new(
-                "在该时间窗内，此服务的时延、错误率和流量都没有明显变化",
-                "duration, errors and traffic of this service did not change within the window",
-            )
-        } else {
-            Bilingual::new(
-                "该时间窗内没有此服务的调用链数据",
-                "there are no spans of this service within the window",
-            )
-        };
-        let outcome = Outcome::Inconclusive {
-            reason,
-            candidates: Vec::new(),
-        };
-        return verdict(evidence, evidence.symptom, outcome, items);
-    };
-    let mut found = hypotheses(evidence, &locate(evidence, symptom));
-    found.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| by_name(a, b)));
-    let total: f64 = found.iter().map(|one| one.weight).sum::<f64>() + PRIOR_OF_OTHERS;
-    let candidates: Vec<Candidate> = found
+    let ranked = ranked(evidence, symptom);
+    let candidates: Vec<Candidate> = ranked
         .iter()
+        .take(MAX_CANDIDATES)
         .map(|one| Candidate {
             suspect: suspect(evidence, one),
-            confidence: rounded(one.weight / total),
+            confidence: rounded(one.confidence),
         })
         .collect();
-    if let Some(one) = found.first() {
+    let is_accused = ranked
+        .first()
+        .is_some_and(|one| one.weight >= parameters::ACCUSED);
+    if symptom.is_none() && !is_accused {
+        let outcome = Outcome::Inconclusive {
+            reason: quiet(evidence),
+            candidates: Vec::new(),
+        };
+        return verdict(evidence, evidence.symptom, outcome, (items, candidates));
+    }
+    if let Some(one) = ranked.first() {
         items.extend(one.facts.iter().cloned());
     }
-    items.extend(explain::ruled_out(evidence, &found));
-    let outcome = decide(candidates, min_confidence);
-    verdict(evidence, symptom, outcome, items)
+    items.extend(explain::ruled_out(evidence, &ranked));
+    let outcome = decide(&ranked, candidates.clone(), min_confidence);
+    let symptom = symptom.unwrap_or(evidence.symptom);
+    verdict(evidence, symptom, outcome, (items, candidates))
 }
 
-fn decide(candidates: Vec<Candidate>, min_confidence: f64) -> Outcome {
+/// How strongly the first suspect is accused, 0 to 1.
+pub(crate) fn strongest(evidence: &Evidence) -> f64 {
+    let ranked = ranked(evidence, seen(evidence));
+    ranked.first().map_or(0.0, |one| one.weight)
+}
+
+fn ranked(evidence: &Evidence, symptom: Option<SymptomKind>) -> Vec<Ranked> {
+    let located = symptom.map_or_else(Vec::new, |symptom| locate(evidence, symptom));
+    let kind = symptom.unwrap_or(evidence.symptom);
+    rank::rank(evidence, kind, &located)
+}
+
+fn quiet(evidence: &Evidence) -> Bilingual {
+    if evidence.services.contains_key(&evidence.service) {
+        return Bilingual::new(
+            "在该时间窗内，此服务的时延、错误率和流量都没有明显变化",
+            "duration, errors and traffic of this service did not change within the window",
+        );
+    }
+    Bilingual::new(
+        "该时间窗内没有此服务的调用链数据",
+        "there are no spans of this service within the window",
+    )
+}
+
+fn decide(ranked: &[Ranked], candidates: Vec<Candidate>, min_confidence: f64) -> Outcome {
     let mut candidates = candidates.into_iter();
-    let Some(first) = candidates.next() else {
+    let (Some(first), Some(place)) = (candidates.next(), ranked.first()) else {
         let reason = Bilingual::new(
             "症状确实存在，但在已有数据中找不到发生变化的位置",
             "the symptom is there, but nothing in the data at hand changed with it",
@@ -77,8 +102,10 @@ fn decide(candidates: Vec<Candidate>, min_confidence: f64) -> Outcome {
             candidates: Vec::new(),
         };
     };
-    let is_named = first.suspect.cause != Cause::Unknown;
-    if first.confidence >= min_confidence && is_named {
+    // A place that is measured itself may be named though nothing says what changed there; one that is only inferred may not.
+    let is_named = first.suspect.cause != Cause::Unknown || place.is_measured;
+    let is_accused = place.weight >= parameters::ACCUSED;
+    if first.confidence >= min_confidence && is_accused && is_named {
         let runner_up = candidates.next().map(Box::new);
         let Candidate {
             suspect,
@@ -111,7 +138,7 @@ fn verdict(
     evidence: &Evidence,
     symptom: SymptomKind,
     outcome: Outcome,
-    mut items: Vec<EvidenceItem>,
+    (mut items, ranking): (Vec<EvidenceItem>, Vec<Candidate>),
 ) -> Verdict {
     for (at, item) in items.iter_mut().enumerate() {
         item.id = format!("e{}", at + 1);
@@ -124,6 +151,7 @@ fn verdict(
         until: evidence.until,
         outcome,
         evidence: items,
+        ranking,
         missing: evidence.missing.clone(),
         impact: impact::impact(evidence),
     }
@@ -141,6 +169,8 @@ fn seen(evidence: &Evidence) -> Option<SymptomKind> {
             let hinted = shift.delta() >= (0.1 * usual).max(1.5 * shift.spread).max(2.0);
             shift.rose_by((0.3 * usual).max(2.0)) || (asked && shift.before.is_some() && hinted)
         }
+        // Times of peace of another hour or day have another traffic.
+        SymptomKind::Traffic if !evidence.history.is_empty() => false,
         SymptomKind::Traffic => facts
             .rate
             .before
@@ -156,15 +186,15 @@ fn seen(evidence: &Evidence) -> Option<SymptomKind> {
     order.into_iter().find(|kind| is_there(*kind))
 }
 
-fn suspect(evidence: &Evidence, hypothesis: &Hypothesis) -> Suspect {
-    let facts = evidence.entities.get(&hypothesis.entity);
-    let culprit = hypothesis.culprit.as_ref();
+fn suspect(evidence: &Evidence, ranked: &Ranked) -> Suspect {
+    let facts = evidence.entities.get(&ranked.entity);
+    let culprit = ranked.culprit.as_ref();
     Suspect {
-        layer: layer(evidence, hypothesis),
+        layer: ranked.layer,
         owner: facts.and_then(|facts| facts.owner.clone()),
-        entity: hypothesis.entity.clone(),
-        entity_name: evidence.name(&hypothesis.entity),
-        cause: hypothesis.cause,
+        entity: ranked.entity.clone(),
+        entity_name: evidence.name(&ranked.entity),
+        cause: ranked.cause,
         culprit: culprit.map(|culprit| culprit.name.clone()),
         culprit_service: culprit.and_then(|culprit| culprit.service.clone()),
         culprit_owner: culprit.and_then(|culprit| {
@@ -175,21 +205,4 @@ fn suspect(evidence: &Evidence, hypothesis: &Hypothesis) -> Suspect {
                 .clone()
         }),
     }
-}
-
-/// The layer in which the fault is: that of its cause where the cause names one, else that of its entity.
-fn layer(evidence: &Evidence, hypothesis: &Hypothesis) -> Layer {
-    match hypothesis.cause {
-        Cause::NoisyNeighbour | Cause::CpuSaturation | Cause::MemorySaturation => Layer::Compute,
-        Cause::NetworkDelay | Cause::NetworkLoss => Layer::Network,
-        Cause::DiskSaturation | Cause::IoSaturation => Layer::Storage,
-        _ => evidence
-            .entities
-            .get(&hypothesis.entity)
-            .map_or(Layer::Application, |facts| facts.layer),
-    }
-}
-
-fn by_name(a: &Hypothesis, b: &Hypothesis) -> Ordering {
-    (&a.entity, a.cause).cmp(&(&b.entity, b.cause))
 }

@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, fmt};
 
 use demarc_proto::{EntityId, OwnerId};
-use demarc_topology::Layer;
+use demarc_topology::{EntityKind, Layer};
 use serde::{Deserialize, Serialize};
 
-use crate::{MissingSignal, Shift, SymptomKind, verdict::StoredQuery};
+use crate::{
+    GapFacts, MissingSignal, OperationFacts, OwnFacts, Shift, SymptomKind, verdict::StoredQuery,
+};
 
 /// All that a demarcation looks at. Times are Unix nanoseconds, durations milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct Evidence {
     pub onset: i64,
     /// Where the evidence ends.
     pub until: i64,
+    /// When the asker says that it began; 0 where that is the onset.
+    #[serde(default)]
+    pub asked: i64,
     /// Further times of peace that the disturbance is compared with: first and last of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<(i64, i64)>,
@@ -38,6 +43,18 @@ pub struct Evidence {
     /// What spans say of each call.
     #[serde(default)]
     pub calls: Vec<CallFacts>,
+    /// Who calls whom, by the graph.
+    #[serde(default)]
+    pub edges: Vec<(EntityId, EntityId)>,
+    /// What each operation does, by spans and log lines.
+    #[serde(default)]
+    pub operations: Vec<OperationFacts>,
+    /// What each service spends itself, by whole traces.
+    #[serde(default)]
+    pub own_times: BTreeMap<EntityId, OwnFacts>,
+    /// Median duration of a whole trace before, in milliseconds.
+    #[serde(default)]
+    pub trace_ms: Option<f64>,
     /// What carries each service: pods, nodes, hosts.
     #[serde(default)]
     pub carriers: BTreeMap<EntityId, Vec<EntityId>>,
@@ -62,6 +79,9 @@ pub struct EntityFacts {
     pub name: String,
     /// Where it stands.
     pub layer: Layer,
+    /// The word of its kind; empty where its id says it.
+    #[serde(default)]
+    pub kind: String,
     /// Who answers for it.
     #[serde(default)]
     pub owner: Option<OwnerId>,
@@ -93,8 +113,8 @@ pub struct LevelFacts {
     pub side: Side,
     /// Each time of peace, summed up.
     pub history: Vec<LevelHistory>,
-    /// The disturbance, interval by interval.
-    pub during: Vec<LevelPoint>,
+    /// The disturbance and the time right before it, interval by interval.
+    pub recent: Vec<LevelPoint>,
     /// The query that shows requests by how they ended.
     pub requests_query: StoredQuery,
     /// The query that shows mean durations.
@@ -105,8 +125,10 @@ pub struct LevelFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
-    /// The service itself.
+    /// The service itself, answering calls.
     Server,
+    /// The service itself, doing what nobody waits for.
+    Consumer,
     /// Its callers.
     Client,
 }
@@ -124,13 +146,17 @@ pub struct LevelHistory {
     pub latency_high_ms: Option<f64>,
     /// Mean of the intervals' shares of failed requests, 0 to 1; `None` when nothing was served.
     pub errors: Option<f64>,
+    /// How far the share that only one interval in twenty exceeded lies above the median.
+    pub errors_spread: f64,
 }
 
 /// One interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LevelPoint {
-    /// Where it ends, Unix nanoseconds.
-    pub at: i64,
+    /// Where it begins, Unix nanoseconds.
+    pub start: i64,
+    /// Its length.
+    pub seconds: f64,
     /// Requests per second.
     pub rate: f64,
     /// Mean duration in milliseconds; `None` when nothing was served.
@@ -156,6 +182,9 @@ pub struct CallFacts {
     pub server_ms: Shift,
     /// The difference: network, queues in the kernel, and waiting for a processor at either end.
     pub gap_ms: Shift,
+    /// The same over single calls of whole traces, or of metrics where there are no spans.
+    #[serde(default)]
+    pub gap: Option<GapFacts>,
     /// Share of calls that fail, 0 to 1.
     pub failed: Shift,
     /// Share of calls that fail without the called side having seen them, 0 to 1.
@@ -181,6 +210,10 @@ pub enum Signal {
     HostDisk,
     /// Processors in use by a pod.
     PodCpu,
+    /// Processors in use by a pod, as a share of its limit, 0 to 1.
+    PodCpuLimit,
+    /// Memory in use by a pod, as a share of its limit, 0 to 1.
+    PodMemoryLimit,
     /// Memory in use by a pod, in bytes.
     PodMemory,
     /// Processors in use by a service's processes, as a share of their host.
@@ -204,6 +237,8 @@ impl Signal {
             Self::HostMemory => "host-memory",
             Self::HostDisk => "host-disk",
             Self::PodCpu => "pod-cpu",
+            Self::PodCpuLimit => "pod-cpu-limit",
+            Self::PodMemoryLimit => "pod-memory-limit",
             Self::PodMemory => "pod-memory",
             Self::ProcessCpu => "process-cpu",
             Self::LinkDelay => "link-delay",
@@ -270,6 +305,30 @@ impl Evidence {
         self.signals
             .iter()
             .find(|fact| fact.entity == *entity && fact.signal == signal)
+    }
+
+    /// What an entity is; `None` where neither the graph nor its id says so.
+    pub(crate) fn kind(&self, id: &EntityId) -> Option<EntityKind> {
+        let told = self
+            .entities
+            .get(id)
+            .and_then(|facts| EntityKind::parse(&facts.kind));
+        let of_id = || EntityKind::parse(id.0.split(':').next().unwrap_or_default());
+        told.or_else(of_id)
+    }
+
+    /// Whether an entity is a host or a node.
+    pub(crate) fn is_host(&self, id: &EntityId) -> bool {
+        matches!(self.kind(id), Some(EntityKind::Host | EntityKind::Node))
+    }
+
+    /// When the asker says that it began.
+    pub(crate) fn asked_since(&self) -> i64 {
+        if self.asked == 0 {
+            self.onset
+        } else {
+            self.asked
+        }
     }
 
     /// What carries a service.

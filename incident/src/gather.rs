@@ -2,29 +2,39 @@
 //!
 //! graph -> scope -> spans and metrics before and during -> [`Evidence`]
 
+mod behaviour;
 mod calls;
 mod changes;
+mod durations;
+mod edges;
+mod forest;
 mod levels;
+mod logs;
 mod missing;
+mod operations;
 mod scope;
 mod series;
 mod signals;
 mod spans;
+mod template;
 mod window;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use demarc_proto::{EntityId, Nanos, TenantId};
 use demarc_query::Engine;
 use demarc_topology::Graph;
 
 use crate::{
-    Evidence, IncidentConfig, IncidentError, Symptom, SymptomKind, evidence::EntityFacts,
-    shift::change_point,
+    Evidence, IncidentConfig, IncidentError, Symptom, SymptomKind, demarcate::strongest,
+    evidence::EntityFacts, shift::change_point,
 };
+use behaviour::Telling;
 use calls::Ledger;
-pub(crate) use calls::{service_condition, service_parts};
+pub(crate) use calls::{covered, service_condition, service_parts};
 use scope::Scope;
 use series::Series;
-pub(crate) use spans::ended_within;
+pub(crate) use spans::{ended_within, quoted};
 pub(crate) use window::Window;
 
 /// What is known of the system around the symptom.
@@ -36,58 +46,102 @@ pub(crate) struct View<'a> {
     pub(crate) operator: Option<&'a TenantId>,
 }
 
-/// Collects evidence on one symptom. The onset is looked for in the symptom's own series, near the time that the asker names.
+/// How late an alarm may be that names its time.
+const LATE: Duration = Duration::from_secs(60);
+/// How much more an earlier onset has to explain to be believed, 0 to 1.
+const LATE_MARGIN: f64 = 0.1;
+
+/// Collects evidence on one symptom. The onset is looked for in the symptom's own series, near the time that the asker names; where
+/// the asker names times of peace as well, an onset a minute before is tried, as alarms come late.
 pub(crate) async fn gather(
     engine: &Engine,
     view: View<'_>,
     symptom: &Symptom,
     config: &IncidentConfig,
 ) -> Result<Evidence, IncidentError> {
-    let graph = view.graph;
-    let mut scope = Scope::around(graph, &symptom.service, config);
+    let mut scope = Scope::around(view.graph, &symptom.service, config);
     scope
         .tenants
         .extend([&symptom.tenant].into_iter().chain(view.operator).cloned());
     let mut window = Window::of(symptom, config);
-    let mut spans = Vec::new();
-    for tenant in &scope.tenants {
-        for range in window.ranges() {
-            spans.extend(spans::read(engine, tenant, range, config.max_spans).await?);
-        }
-    }
-    let ledger = Ledger::of(&spans, &window);
+    let telling = behaviour::read(engine, &scope, &window, config).await?;
+    let ledger = Ledger::of(&telling.spans, &window);
     window.onset = onset(&ledger, symptom, window.onset, config);
-    let mut evidence = Evidence {
-        tenant: symptom.tenant.as_str().to_owned(),
-        service: symptom.service.clone(),
-        symptom: symptom.kind,
-        start: window.start.0,
-        onset: window.onset.0,
-        until: window.until.0,
-        history: window.history_bounds(),
-        entities: entities(graph, &scope),
-        services: ledger.services(&window),
-        levels: std::collections::BTreeMap::new(),
-        calls: ledger.calls(graph, &window),
-        carriers: scope.carriers.clone(),
-        signals: Vec::new(),
-        processes: Vec::new(),
-        changes: Vec::new(),
-        missing: Vec::new(),
+    let sources = Sources {
+        engine,
+        graph: view.graph,
+        symptom,
+        scope: &scope,
+        telling: &telling,
     };
-    for tenant in &scope.tenants {
-        let series = Series::open(engine, tenant, &window).await?;
-        signals::read(&series, graph, &mut evidence).await?;
-        levels::read(&series, &mut evidence).await?;
-        changes::read(engine, tenant, &window, &mut evidence).await?;
+    let evidence = sources.evidence(&window, &ledger).await?;
+    if window.history.is_empty() {
+        return Ok(evidence);
     }
-    name_peers(&mut evidence);
-    evidence.missing = missing::list(&evidence);
+    window.onset = window.onset.minus(LATE);
+    let mut earlier = sources.evidence(&window, &ledger).await?;
+    earlier.asked = symptom.since.minus(LATE).0;
+    if strongest(&earlier) > strongest(&evidence) + LATE_MARGIN {
+        return Ok(earlier);
+    }
     Ok(evidence)
+}
+
+/// Where evidence is from.
+struct Sources<'a> {
+    engine: &'a Engine,
+    graph: &'a Graph,
+    symptom: &'a Symptom,
+    scope: &'a Scope,
+    telling: &'a Telling,
+}
+
+impl Sources<'_> {
+    async fn evidence(&self, window: &Window, ledger: &Ledger) -> Result<Evidence, IncidentError> {
+        let (graph, scope, symptom) = (self.graph, self.scope, self.symptom);
+        let mut evidence = Evidence {
+            tenant: symptom.tenant.as_str().to_owned(),
+            service: symptom.service.clone(),
+            symptom: symptom.kind,
+            start: window.start.0,
+            onset: window.onset.0,
+            until: window.until.0,
+            asked: symptom.since.0,
+            history: window.history_bounds(),
+            entities: entities(graph, scope),
+            services: ledger.services(window),
+            levels: BTreeMap::new(),
+            calls: ledger.calls(graph, window),
+            edges: scope.calls(graph),
+            operations: Vec::new(),
+            own_times: BTreeMap::new(),
+            trace_ms: None,
+            carriers: scope.carriers.clone(),
+            signals: Vec::new(),
+            processes: Vec::new(),
+            changes: Vec::new(),
+            missing: Vec::new(),
+        };
+        self.telling.note(window, &mut evidence);
+        for tenant in &scope.tenants {
+            let series = Series::open(self.engine, tenant, window).await?;
+            signals::read(&series, graph, &mut evidence).await?;
+            levels::read(&series, &mut evidence).await?;
+            edges::read(&series, &mut evidence).await?;
+            changes::read(self.engine, tenant, window, &mut evidence).await?;
+        }
+        name_peers(&mut evidence);
+        evidence.missing = missing::list(&evidence);
+        Ok(evidence)
+    }
 }
 
 /// When the symptom's own series stepped up, near the time that the asker named; that time where it did not.
 fn onset(ledger: &Ledger, symptom: &Symptom, told: Nanos, config: &IncidentConfig) -> Nanos {
+    // Whoever names times of peace says with that when it began.
+    if !symptom.history.is_empty() {
+        return told;
+    }
     let during = symptom.until.since(symptom.since);
     let earliest = symptom.since.minus(config.onset_search());
     let latest = symptom.since.plus(during / 2);
@@ -108,12 +162,13 @@ fn onset(ledger: &Ledger, symptom: &Symptom, told: Nanos, config: &IncidentConfi
     change_point(&series, earliest, latest).unwrap_or(told)
 }
 
-fn entities(graph: &Graph, scope: &Scope) -> std::collections::BTreeMap<EntityId, EntityFacts> {
+fn entities(graph: &Graph, scope: &Scope) -> BTreeMap<EntityId, EntityFacts> {
     let known = scope.entities.iter().filter_map(|id| graph.get(id));
     let facts = known.map(|entity| {
         let facts = EntityFacts {
             name: entity.name.clone(),
             layer: entity.layer,
+            kind: entity.kind.as_str().to_owned(),
             owner: entity.owner.clone(),
             tenant: entity
                 .tenant
@@ -147,6 +202,7 @@ fn name_peers(evidence: &mut Evidence) {
             EntityFacts {
                 name,
                 layer,
+                kind: kind.map_or_else(String::new, |kind| kind.as_str().to_owned()),
                 owner: None,
                 tenant: None,
             },

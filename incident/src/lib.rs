@@ -6,10 +6,11 @@
 //! Invariants: [`demarcate`] is pure; a verdict cites evidence whose query anybody can run again; lack of data yields
 //! [`Outcome::Inconclusive`] that names what is missing; a degraded metric is a symptom, never a cause.
 //!
-//! Reading order: [`Symptom`], [`Cause`], [`Verdict`], [`Shift`] (how much something changed), [`Evidence`], `gather`,
-//! [`demarcate`] (`locate`, `suspect`, `explain`, `impact`), [`Incident`], [`Registry`], [`Demarcation`].
+//! Reading order: [`Symptom`], [`Cause`], [`Verdict`], [`Shift`] (how much something changed), [`Evidence`], `behaviour`, `gather`,
+//! [`demarcate`] (`locate`, `suspect`, `score`, `rank`, `explain`, `impact`), [`Incident`], [`Registry`], [`Demarcation`].
 
 mod audience;
+mod behaviour;
 mod cause;
 mod config;
 mod demarcate;
@@ -26,6 +27,7 @@ mod text;
 mod verdict;
 
 pub use audience::Audience;
+pub use behaviour::{Event, GapFacts, OperationFacts, OwnFacts, Pattern};
 pub use cause::Cause;
 pub use config::IncidentConfig;
 pub use demarcate::demarcate;

@@ -24,6 +24,9 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// What speaks for it, the strongest first. Ids are unique within the verdict.
     pub evidence: Vec<EvidenceItem>,
+    /// All suspects, the likeliest first, whatever the answer is.
+    #[serde(default)]
+    pub ranking: Vec<Candidate>,
     /// Data that would have helped and is not there.
     pub missing: Vec<MissingSignal>,
     /// Who suffers.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Send a recorded fault of another system to a running engine, its times moved to now.
     Replay(ReplayArgs),
+    /// Judge every recorded fault of a set within this process; write predictions, print their score.
+    Rca(RcaArgs),
     /// List the shipped scenarios.
     Scenarios,
     /// Be one of the lab's processes.
@@ -78,4 +80,53 @@ pub(crate) struct ReplayArgs {
     /// The engine's HTTP API, for --ask.
     #[arg(long, default_value = "http://127.0.0.1:9400")]
     pub(crate) server: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RcaArgs {
+    /// A set of recorded faults: a folder with labels.jsonl, cases/ and systems/.
+    pub(crate) dir: PathBuf,
+    /// Where predictions go, a JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Only cases that have this in their name; may be given more than once.
+    #[arg(long)]
+    pub(crate) case: Vec<String>,
+    /// Name an onset that is so many seconds late (60s) to the engine.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = seconds)]
+    pub(crate) onset_shift: Duration,
+    /// Forget this share of the known calls between entities.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) drop_edges: f64,
+    /// Which calls are forgotten.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Leave out a kind of telemetry; may be given more than once.
+    #[arg(long, value_enum)]
+    pub(crate) without: Vec<Source>,
+    /// Judge so many windows of each system's fault-free time instead of its cases.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) fault_free: usize,
+    /// Print every verdict with its evidence.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Systems that are judged at the same time.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) jobs: usize,
+}
+
+/// A kind of telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Source {
+    Logs,
+    Traces,
+    Metrics,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let seconds = number.parse::<u64>();
+    seconds
+        .map(Duration::from_secs)
+        .map_err(|_| format!("{text:?}: must be a whole number of seconds such as 60s"))
 }

@@ -2,9 +2,9 @@
 //!
 //! `scenario` (YAML) -> `system` (which processes, which ports, which links) -> `supervisor` (starts, restarts, breaks them) and
 //! `load`; each process is a `role` of this same binary. `demo` runs the engine beside it and compares its verdict with the
-//! truth; `replay` sends a recorded fault of another system instead.
+//! truth; `replay` sends a recorded fault of another system instead; `rca` judges all faults of a set of recordings within this process.
 //!
-//! Invariants: the engine learns of the lab through its sockets alone; nothing outlives the lab.
+//! Invariants: the engine learns of the lab through its sockets, of recordings through OTLP alone; nothing outlives the lab.
 
 mod cli;
 mod demo;
@@ -12,6 +12,7 @@ mod engine;
 mod load;
 mod otlp;
 mod ports;
+mod rca;
 mod recording;
 mod replay;
 mod role;
@@ -50,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Demo(args) => demo::run(args).await,
             Command::Run(args) => demo::run_lab(args).await,
             Command::Replay(args) => replay::run(args).await,
+            Command::Rca(args) => rca::run(args).await,
             Command::Scenarios => {
                 for scenario in scenario::shipped()? {
                     say::line(&format!("{:<18} {}", scenario.name, scenario.title))?;

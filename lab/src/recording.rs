@@ -11,5 +11,6 @@ mod set;
 mod table;
 mod telemetry;
 
-pub(crate) use set::{Cut, Set};
+pub(crate) use label::{Label, Truth};
+pub(crate) use set::{Cut, Recording, Set, System};
 pub(crate) use telemetry::{Telemetry, Unix};

@@ -34,6 +34,9 @@ pub(crate) fn verdict(verdict: &Value) -> anyhow::Result<()> {
             say::line(&format!("    candidate   {}", candidate(one)))?;
         }
     }
+    for one in verdict["ranking"].as_array().into_iter().flatten().take(5) {
+        say::line(&format!("    ranked      {}", candidate(one)))?;
+    }
     for item in verdict["evidence"].as_array().into_iter().flatten() {
         say::line(&format!(
             "    {:<3} {:<9} {}: {} -> {} {}",

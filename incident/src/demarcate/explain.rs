@@ -1,15 +1,19 @@
 //! Facts in words, each with the query that shows it.
 
+mod accusation;
+mod query;
+
 use std::collections::BTreeSet;
 
-use demarc_proto::{EntityId, Nanos};
+use demarc_proto::EntityId;
 
-use super::suspect::Hypothesis;
+use super::rank::Ranked;
 use crate::{
-    Bilingual, CallFacts, ChangeFact, Evidence, EvidenceItem, ProcessFact, QueryLanguage, Role,
-    Shift, Signal, SignalFact, StoredQuery, SymptomKind,
-    gather::{ended_within, service_condition, service_parts},
+    Bilingual, CallFacts, ChangeFact, Evidence, EvidenceItem, ProcessFact, Role, Shift, Signal,
+    SignalFact, StoredQuery, SymptomKind,
 };
+pub(crate) use accusation::score;
+use query::{self_time_query, service_query};
 
 /// Most facts that rule something out.
 const MAX_RULED_OUT: usize = 4;
@@ -126,6 +130,18 @@ fn signal_words(signal: Signal, name: &str) -> (Bilingual, f64, &'static str) {
         Signal::HostDisk => ("的磁盘繁忙率", "disk time of", 100.0, "%"),
         Signal::PodCpu => ("的 CPU 用量", "processors used by", 1.0, "{cpu}"),
         Signal::PodMemory => ("的内存用量", "memory used by", 1.0, "By"),
+        Signal::PodCpuLimit => (
+            "的 CPU 用量占其上限的比例",
+            "share of its processor limit used by",
+            100.0,
+            "%",
+        ),
+        Signal::PodMemoryLimit => (
+            "的内存用量占其上限的比例",
+            "share of its memory limit used by",
+            100.0,
+            "%",
+        ),
         Signal::ProcessCpu => ("进程的 CPU 占比", "processor share of", 100.0, "%"),
         Signal::LinkDelay => ("的往返时延", "round-trip time of", 1000.0, "ms"),
         Signal::LinkLoss => (
@@ -261,7 +277,7 @@ fn relative_en(seconds: f64) -> String {
 }
 
 /// Signals that were looked at and did not change: what the other suspects would have shown.
-pub(crate) fn ruled_out(evidence: &Evidence, found: &[Hypothesis]) -> Vec<EvidenceItem> {
+pub(crate) fn ruled_out(evidence: &Evidence, found: &[Ranked]) -> Vec<EvidenceItem> {
     let suspected: BTreeSet<&EntityId> = found.iter().map(|one| &one.entity).take(1).collect();
     let near: Vec<&EntityId> = evidence
         .carriers_of(&evidence.service)
@@ -323,52 +339,4 @@ fn item(
 /// Four digits after the point: documents are compared byte by byte.
 pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
-}
-
-/// The query that shows how a service serves.
-fn service_query(evidence: &Evidence, id: &EntityId) -> StoredQuery {
-    if let Some(level) = evidence.levels.get(id) {
-        return level.requests_query.clone();
-    }
-    let text = format!(
-        "SELECT {during} AS during, count(*) AS requests, avg(duration) / 1e6 AS mean_ms, \
-         avg(CASE WHEN status_code = 'ERROR' THEN 1.0 ELSE 0.0 END) AS failed FROM spans WHERE {service} \
-         AND kind IN ('SERVER', 'CONSUMER') AND {within} GROUP BY 1 ORDER BY 1",
-        during = ended_within(&[(evidence.onset, evidence.until)]),
-        within = ended_within(&bounds(evidence)),
-        service = service_condition(id),
-    );
-    stored(evidence, id, text)
-}
-
-fn self_time_query(evidence: &Evidence, id: &EntityId) -> StoredQuery {
-    let condition = service_condition(id);
-    let within = ended_within(&bounds(evidence));
-    let text = format!(
-        "WITH calls AS (SELECT trace_id, sum(duration) AS waited FROM spans WHERE {condition} \
-         AND kind IN ('CLIENT', 'PRODUCER') AND {within} GROUP BY trace_id) \
-         SELECT {during} AS during, count(*) AS requests, \
-         avg(duration - coalesce(waited, 0)) / 1e6 AS self_ms \
-         FROM spans LEFT JOIN calls ON spans.trace_id = calls.trace_id \
-         WHERE {condition} AND kind IN ('SERVER', 'CONSUMER') AND {within} GROUP BY 1 ORDER BY 1",
-        during = ended_within(&[(evidence.onset, evidence.until)]),
-    );
-    stored(evidence, id, text)
-}
-
-fn bounds(evidence: &Evidence) -> Vec<(i64, i64)> {
-    let own = std::iter::once((evidence.start, evidence.until));
-    own.chain(evidence.history.iter().copied()).collect()
-}
-
-fn stored(evidence: &Evidence, id: &EntityId, text: String) -> StoredQuery {
-    StoredQuery {
-        tenant: service_parts(id).0.to_owned(),
-        language: QueryLanguage::Sql,
-        text,
-        start: Nanos(evidence.start).to_millis().0,
-        end: Nanos(evidence.until).to_millis().0,
-        step: 0,
-        digest: String::new(),
-    }
 }

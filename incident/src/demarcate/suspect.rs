@@ -17,6 +17,8 @@ pub(crate) struct Hypothesis {
     pub(crate) cause: Cause,
     pub(crate) culprit: Option<ProcessFact>,
     pub(crate) weight: f64,
+    /// Whether a state change speaks for it that was measured or announced; otherwise it is a place where something happens.
+    pub(crate) is_stated: bool,
     pub(crate) facts: Vec<EvidenceItem>,
 }
 
@@ -62,8 +64,13 @@ impl Board<'_> {
                 cause,
                 culprit: None,
                 weight: 0.0,
+                is_stated: false,
                 facts: Vec::new(),
             });
+        known.is_stated |= !matches!(
+            cause,
+            Cause::Unknown | Cause::CodeError | Cause::TrafficRise
+        );
         known.weight += weight;
         for fact in facts {
             if !known.facts.iter().any(|other| other.query == fact.query) {
@@ -91,7 +98,10 @@ impl Board<'_> {
         }
         let facts = explain::service(self.evidence, service);
         let own = self.evidence.services.get(service);
-        if own.is_some_and(|own| own.rate.ratio().is_some_and(|ratio| ratio > 1.8)) {
+        // Times of peace of another hour or day have another traffic.
+        let is_comparable = self.evidence.history.is_empty();
+        if is_comparable && own.is_some_and(|own| own.rate.ratio().is_some_and(|ratio| ratio > 1.8))
+        {
             self.suspect(service, Cause::TrafficRise, share * 0.5, facts.clone());
             strongest = strongest.max(0.5);
         }
@@ -135,6 +145,8 @@ impl Board<'_> {
                 }
             }
             let fact = self.evidence.signal(carrier, Signal::PodCpu);
+            let has_limit = self.evidence.signal(carrier, Signal::PodCpuLimit).is_some();
+            let fact = fact.filter(|_| !has_limit);
             let doubled =
                 |fact: &&crate::SignalFact| fact.shift.ratio().is_some_and(|ratio| ratio > 1.8);
             if let Some(fact) = fact.filter(doubled).filter(|fact| fact.shift.rose_by(0.02)) {
@@ -220,6 +232,10 @@ impl Board<'_> {
         let entity = call.and_then(|call| call.links.first()).unwrap_or(to);
         let weight = share * 2.0 * BARE_PLACE * (1.0 - strongest);
         self.suspect(entity, Cause::NetworkDelay, weight, facts);
+        let key = (entity.clone(), Cause::NetworkDelay);
+        if let (true, Some(known)) = (on_link <= 0.0, self.found.get_mut(&key)) {
+            known.is_stated = false;
+        }
     }
 
     /// What the links between two services say; the strength of the strongest.
@@ -287,12 +303,12 @@ impl Board<'_> {
         if strongest == 0.0 {
             strongest = self.contention(to, share, false);
         }
-        self.suspect(
-            to,
-            Cause::Unknown,
-            share * BARE_PLACE * (1.0 - strongest),
-            seen,
-        );
+        let weight = share * BARE_PLACE * (1.0 - strongest);
+        self.suspect(to, Cause::Unknown, weight, seen);
+        // That it does not answer is a fact of its own.
+        if let Some(known) = self.found.get_mut(&(to.clone(), Cause::Unknown)) {
+            known.is_stated = true;
+        }
     }
 }
 

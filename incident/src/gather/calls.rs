@@ -141,7 +141,11 @@ impl Ledger {
     fn request<'a>(&mut self, entry: &'a Span, traces: &Traces<'a>) {
         let calls = traces.calls_within(entry);
         let is_own = entry.failed && !calls.iter().any(|call| call.failed);
-        let waiting = covered(entry, &calls);
+        let waits = calls
+            .iter()
+            .map(|call| (call.start.0, call.start.0 + call.duration_ns));
+        let end = entry.start.0 + entry.duration_ns;
+        let waiting = covered((entry.start.0, end), waits.collect());
         let bucket = self.bucket(entry.start);
         let of_service = self.services.entry(entry.service.clone()).or_default();
         let sums = of_service.entry(bucket).or_default();
@@ -277,6 +281,7 @@ impl Ledger {
                 per_request: shift(&|at, sums| Some(sums.calls / requests(at)?)),
                 client_ms: shift(&|_, sums| Some(sums.client_ms / sums.calls)),
                 server_ms: shift(&|_, sums| answered(sums.server_ms, sums)),
+                gap: None,
                 gap_ms: shift(&|_, sums| answered(sums.answered_client_ms - sums.server_ms, sums)),
                 failed: shift(&|_, sums| Some(sums.failed / sums.calls)),
                 unanswered: shift(&|_, sums| Some(sums.unanswered / sums.calls)),
@@ -292,23 +297,13 @@ impl Ledger {
     }
 }
 
-/// How long calls of a request were under way, in nanoseconds; calls at the same time count once.
-fn covered(entry: &Span, calls: &[&Span]) -> i64 {
-    let end = entry.start.0 + entry.duration_ns;
-    let mut intervals: Vec<(i64, i64)> = calls
-        .iter()
-        .map(|call| {
-            (
-                call.start.0.max(entry.start.0),
-                (call.start.0 + call.duration_ns).min(end),
-            )
-        })
-        .filter(|(from, to)| from < to)
-        .collect();
+/// How much of `(start, end)` the intervals cover, in nanoseconds; what overlaps counts once.
+pub(crate) fn covered((start, end): (i64, i64), mut intervals: Vec<(i64, i64)>) -> i64 {
     intervals.sort_unstable();
-    let (mut sum, mut reached) = (0, i64::MIN);
+    let (mut sum, mut reached) = (0, start);
     for (from, to) in intervals {
-        sum += (to - from.max(reached)).max(0);
+        let (from, to) = (from.max(reached), to.min(end));
+        sum += (to - from).max(0);
         reached = reached.max(to);
     }
     sum

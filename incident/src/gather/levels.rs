@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use demarc_proto::{EntityId, Labels, TimeRange};
+use demarc_proto::{EntityId, Labels, Nanos, TimeRange};
 
 use super::{Series, signals::service_id};
 use crate::{
@@ -67,7 +67,7 @@ struct Sums {
     timed: f64,
 }
 
-/// Sums by service, by who measured them, by range and by the end of the interval.
+/// Sums by service, by who measured them, by range and by the start of the interval.
 type Board = BTreeMap<EntityId, BTreeMap<Side, BTreeMap<(usize, i64), Sums>>>;
 
 /// Reads the metrics of services in scope that have no spans.
@@ -124,8 +124,8 @@ impl Source {
                     if wanted.contains(&service) {
                         let sides = board.entry(service).or_default();
                         let sums = sides.entry(side(&labels)).or_default();
-                        for (end, seconds, more) in added(&samples, range) {
-                            let sums = sums.entry((at, end)).or_default();
+                        for (start, seconds, more) in added(&samples, range) {
+                            let sums = sums.entry((at, start)).or_default();
                             sums.seconds = seconds;
                             self.add(metric, &labels, more, sums);
                         }
@@ -158,18 +158,19 @@ impl Source {
     ) -> LevelFacts {
         let window = series.window;
         let mut history: BTreeMap<usize, Vec<&Sums>> = BTreeMap::new();
-        let mut during = Vec::new();
-        for ((range, end), sums) in sums {
-            let at = demarc_proto::Nanos(*end);
-            if window.is_during(at) {
-                during.push(LevelPoint {
-                    at: *end,
+        let mut recent = Vec::new();
+        for ((range, start), sums) in sums {
+            if window.is_well_before(Nanos(*start)) && (*range > 0 || window.history.is_empty()) {
+                history.entry(*range).or_default().push(sums);
+            }
+            if *range == 0 {
+                recent.push(LevelPoint {
+                    start: *start,
+                    seconds: kept(sums.seconds),
                     rate: kept(sums.rate().unwrap_or(0.0)),
                     latency_ms: sums.latency_ms().map(kept),
                     errors: sums.errors().map(kept),
                 });
-            } else if window.is_before(at) {
-                history.entry(*range).or_default().push(sums);
             }
         }
         let (_, namespace, name) = super::service_parts(service);
@@ -193,7 +194,7 @@ impl Source {
         LevelFacts {
             side,
             history: history.into_values().map(|sums| summary(&sums)).collect(),
-            during,
+            recent,
             requests_query: series.stored(failures),
             latency_query: series.stored(latency),
         }
@@ -230,17 +231,20 @@ fn summary(sums: &[&Sums]) -> LevelHistory {
         latency_ms: median(&latencies).map(kept),
         latency_high_ms: quantile(&latencies, 0.95).map(kept),
         errors: (!errors.is_empty()).then(|| kept(mean)),
+        errors_spread: kept(
+            quantile(&errors, 0.95).unwrap_or(0.0) - median(&errors).unwrap_or(0.0),
+        ),
     }
 }
 
 fn points(sums: &BTreeMap<(usize, i64), Sums>, value: fn(&Sums) -> Option<f64>) -> Vec<Point> {
     let points = sums.iter();
     points
-        .filter_map(|((_, end), sums)| Some((demarc_proto::Nanos(*end), value(sums)?)))
+        .filter_map(|((_, start), sums)| Some((Nanos(*start), value(sums)?)))
         .collect()
 }
 
-/// What a counter grew by between each two samples: where the interval ends, its seconds, by how much. A fall is a restart.
+/// What a counter grew by between each two samples: where the interval begins, its seconds, by how much. A fall is a restart.
 fn added(samples: &[Point], range: TimeRange) -> Vec<(i64, f64, f64)> {
     let pairs = samples.windows(2).filter_map(|pair| {
         let ((from, before), (to, after)) = (pair[0], pair[1]);
@@ -250,7 +254,7 @@ fn added(samples: &[Point], range: TimeRange) -> Vec<(i64, f64, f64)> {
             after
         };
         let seconds = to.since(from).as_secs_f64();
-        range.contains(to).then_some((to.0, seconds, more))
+        range.contains(from).then_some((from.0, seconds, more))
     });
     pairs.collect()
 }
@@ -258,6 +262,7 @@ fn added(samples: &[Point], range: TimeRange) -> Vec<(i64, f64, f64)> {
 fn side(labels: &Labels) -> Side {
     match labels.get("span_kind") {
         "SPAN_KIND_CLIENT" | "SPAN_KIND_PRODUCER" => Side::Client,
+        "SPAN_KIND_CONSUMER" => Side::Consumer,
         _ => Side::Server,
     }
 }

@@ -1,6 +1,6 @@
 //! The part of the graph that can have caused a symptom: along calls, down to what carries it, and what shares that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use demarc_proto::{EntityId, TenantId};
 use demarc_topology::{Graph, RelationKind};
@@ -19,25 +19,12 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// The scope around one service: all that it calls, its callers, what carries these, and what else that carries.
+    /// The scope around one service: all that calls tie to it, the nearest first, what carries these, and what else that carries.
     pub(crate) fn around(graph: &Graph, service: &EntityId, config: &IncidentConfig) -> Self {
-        let mut scope = Self::default();
-        let mut open = vec![service.clone()];
-        open.extend(
-            graph
-                .incoming(service, RelationKind::Calls)
-                .map(|one| one.from.clone()),
-        );
-        while let Some(next) = open.pop() {
-            if !scope.entities.insert(next.clone()) {
-                continue;
-            }
-            open.extend(
-                graph
-                    .outgoing(&next, RelationKind::Calls)
-                    .map(|one| one.to.clone()),
-            );
-        }
+        let mut scope = Self {
+            entities: connected(graph, service, config.max_entities),
+            ..Self::default()
+        };
         let services: Vec<EntityId> = scope.entities.iter().cloned().collect();
         for id in &services {
             scope.carry(graph, id);
@@ -68,6 +55,19 @@ impl Scope {
         scope
     }
 
+    /// The calls between entities in scope.
+    pub(crate) fn calls(&self, graph: &Graph) -> Vec<(EntityId, EntityId)> {
+        let calls = graph
+            .relations
+            .iter()
+            .filter(|one| one.kind == RelationKind::Calls);
+        let inside = calls
+            .filter(|one| self.entities.contains(&one.from) && self.entities.contains(&one.to));
+        inside
+            .map(|one| (one.from.clone(), one.to.clone()))
+            .collect()
+    }
+
     fn carry(&mut self, graph: &Graph, id: &EntityId) {
         let carriers: Vec<EntityId> = graph
             .carriers_of(id)
@@ -90,4 +90,27 @@ impl Scope {
         let touching = connects.filter(|one| hosts.contains(&one.to));
         self.entities.extend(touching.map(|one| one.from.clone()));
     }
+}
+
+/// What calls tie to a service, in either direction: a callee may suffer from another caller. The nearest `most`.
+fn connected(graph: &Graph, service: &EntityId, most: usize) -> BTreeSet<EntityId> {
+    let mut ties: BTreeMap<&EntityId, Vec<&EntityId>> = BTreeMap::new();
+    for one in graph
+        .relations
+        .iter()
+        .filter(|one| one.kind == RelationKind::Calls)
+    {
+        ties.entry(&one.from).or_default().push(&one.to);
+        ties.entry(&one.to).or_default().push(&one.from);
+    }
+    let mut found = BTreeSet::from([service.clone()]);
+    let mut open = VecDeque::from([service]);
+    while let Some(next) = open.pop_front() {
+        for tied in ties.get(next).into_iter().flatten() {
+            if found.len() < most && found.insert((*tied).clone()) {
+                open.push_back(tied);
+            }
+        }
+    }
+    found
 }

@@ -1,6 +1,9 @@
 //! A tenant's series over the times that are looked at.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use demarc_proto::{Labels, METRIC_NAME, TenantId, TimeRange};
 use demarc_query::{Engine, RangeParams, Value};
@@ -46,7 +49,7 @@ impl<'a> Series<'a> {
         &self,
         query: &str,
     ) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
-        let mut found: Vec<(Labels, Vec<Point>)> = Vec::new();
+        let mut found: BTreeMap<Labels, Vec<Point>> = BTreeMap::new();
         for range in self.window.ranges() {
             let step = self.window.step.max(range.duration() / MAX_POINTS);
             let params = RangeParams {
@@ -56,13 +59,10 @@ impl<'a> Series<'a> {
             };
             let answer = self.engine.range(self.tenant, query, params).await?;
             for (labels, points) in points(answer.value) {
-                match found.iter_mut().find(|(known, _)| *known == labels) {
-                    Some((_, known)) => known.extend(points),
-                    None => found.push((labels, points)),
-                }
+                found.entry(labels).or_default().extend(points);
             }
         }
-        Ok(found)
+        Ok(found.into_iter().collect())
     }
 
     /// The samples of a selection within one range.
@@ -76,6 +76,20 @@ impl<'a> Series<'a> {
         Ok(points(
             self.engine.instant(self.tenant, &query, at).await?.value,
         ))
+    }
+
+    /// The samples of a selection within every range, those of all ranges together.
+    pub(crate) async fn all_samples(
+        &self,
+        selector: &str,
+    ) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
+        let mut found: BTreeMap<Labels, Vec<Point>> = BTreeMap::new();
+        for range in self.window.ranges() {
+            for (labels, points) in self.samples(selector, range).await? {
+                found.entry(labels).or_default().extend(points);
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// A query in PromQL over the disturbance and the time before it.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use demarc_proto::{EntityId, Labels, TenantId};
+use demarc_proto::{EntityId, Labels, METRIC_NAME, TenantId};
 use demarc_topology::{EntityKind, Graph};
 
 use super::Series;
-use crate::{Evidence, IncidentError, ProcessFact, Shift, Signal, SignalFact, StoredQuery};
+use crate::{
+    Evidence, IncidentError, ProcessFact, Shift, Signal, SignalFact, StoredQuery, shift::Point,
+};
 
 /// How a result's labels name its entity.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +20,8 @@ enum Naming {
     Process,
 }
 
-/// One query of the table; `$w` stands for the window that rates and means are taken over, `$m` for further matchers.
+/// One query of the table; `$w` stands for the window that rates and means are taken over, `$m` for further matchers. A query without
+/// `$w` is a selection whose samples are taken as they are.
 struct Source {
     signal: Signal,
     naming: Naming,
@@ -35,7 +38,7 @@ const fn source(signal: Signal, naming: Naming, query: &'static str) -> Source {
 
 /// Source of names: OpenTelemetry semantic conventions, "System", "Process", "Hardware" and "Kubernetes" metrics, as translated to
 /// Prometheus; node_exporter; cAdvisor; kube-state-metrics.
-const SOURCES: [Source; 18] = [
+const SOURCES: [Source; 21] = [
     source(
         Signal::HostCpu,
         Naming::Host,
@@ -49,7 +52,7 @@ const SOURCES: [Source; 18] = [
     source(
         Signal::HostCpu,
         Naming::Host,
-        "avg by (k8s_node_name) (avg_over_time(k8s_node_cpu_utilization_ratio{$m}[$w]))",
+        "k8s_node_cpu_utilization_ratio{$m}",
     ),
     source(
         Signal::HostCpuWait,
@@ -86,6 +89,21 @@ const SOURCES: [Source; 18] = [
         Signal::PodCpu,
         Naming::Pod,
         "sum by (k8s_namespace_name, k8s_pod_name) (avg_over_time(k8s_pod_cpu_usage{$m}[$w]))",
+    ),
+    source(
+        Signal::PodCpuLimit,
+        Naming::Pod,
+        "k8s_pod_cpu_limit_utilization_ratio{$m}",
+    ),
+    source(
+        Signal::PodMemoryLimit,
+        Naming::Pod,
+        "k8s_pod_memory_limit_utilization_ratio{$m}",
+    ),
+    source(
+        Signal::HostMemory,
+        Naming::Host,
+        "k8s_node_memory_utilization_ratio{$m}",
     ),
     source(
         Signal::PodMemory,
@@ -140,14 +158,7 @@ pub(crate) async fn read(
     evidence: &mut Evidence,
 ) -> Result<(), IncidentError> {
     for source in SOURCES.iter().filter(|source| series.has(source.metric())) {
-        // Two samples of a sender that reports once a step, and some slack.
-        let short = series.window.step * 2 + Duration::from_secs(2);
-        let mut over = short;
-        let mut found = series.steps(&text(source, "", over)).await?;
-        if found.is_empty() && short < SLOW_SENDER {
-            over = SLOW_SENDER;
-            found = series.steps(&text(source, "", over)).await?;
-        }
+        let (over, found) = source.read(series).await?;
         for (labels, points) in found {
             let shift = series.window.shift_over(&points, over);
             let query = stored(series, source, &labels, over);
@@ -159,6 +170,29 @@ pub(crate) async fn read(
 }
 
 impl Source {
+    /// The points of every series, and the time that each point sums up.
+    async fn read(
+        &self,
+        series: &Series<'_>,
+    ) -> Result<(Duration, Vec<(Labels, Vec<Point>)>), IncidentError> {
+        if !self.query.contains("$w") {
+            return Ok((
+                Duration::ZERO,
+                series.all_samples(&text(self, "", Duration::ZERO)).await?,
+            ));
+        }
+        // Two samples of a sender that reports once a step, and some slack.
+        let short = series.window.step * 2 + Duration::from_secs(2);
+        let found = series.steps(&text(self, "", short)).await?;
+        if found.is_empty() && short < SLOW_SENDER {
+            return Ok((
+                SLOW_SENDER,
+                series.steps(&text(self, "", SLOW_SENDER)).await?,
+            ));
+        }
+        Ok((short, found))
+    }
+
     /// The first metric that the query names.
     fn metric(&self) -> &'static str {
         let before = self.query.split('{').next().unwrap_or_default();
@@ -188,6 +222,7 @@ fn text(source: &Source, matchers: &str, over: Duration) -> String {
 fn stored(series: &Series<'_>, source: &Source, labels: &Labels, over: Duration) -> StoredQuery {
     let matchers: Vec<String> = labels
         .iter()
+        .filter(|(name, _)| *name != METRIC_NAME)
         .map(|(name, value)| format!("{name}={value:?}"))
         .collect();
     series.stored(text(source, &matchers.join(", "), over))

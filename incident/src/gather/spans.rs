@@ -3,7 +3,7 @@
 use arrow::{
     array::{Array, AsArray, RecordBatch},
     compute::cast,
-    datatypes::{DataType, Int64Type},
+    datatypes::{DataType, Int32Type, Int64Type},
 };
 use demarc_proto::{EntityId, Nanos, Peer, TenantId, TimeRange};
 use demarc_query::Engine;
@@ -17,13 +17,26 @@ pub(crate) struct Span {
     pub(crate) id: Vec<u8>,
     pub(crate) parent: Option<Vec<u8>>,
     pub(crate) service: EntityId,
+    pub(crate) name: String,
     pub(crate) is_client: bool,
     pub(crate) is_server: bool,
     pub(crate) start: Nanos,
     pub(crate) duration_ns: i64,
     pub(crate) failed: bool,
+    /// Types of the exceptions that it threw.
+    pub(crate) exceptions: Vec<String>,
     /// Whom a client span says it called.
     pub(crate) peer: Option<Address>,
+}
+
+impl Span {
+    /// What it does: its name, and whom it calls where it says so, as many a client names all its spans alike.
+    pub(crate) fn operation(&self) -> String {
+        match &self.peer {
+            Some(peer) => format!("{} {}", self.name, peer.entity),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// Whom a client span says it called.
@@ -62,13 +75,8 @@ pub(crate) async fn read(
     limit: usize,
 ) -> Result<Vec<Span>, IncidentError> {
     let sql = format!(
-        "SELECT trace_id, span_id, parent_span_id, kind, start_time, duration, status_code, service, \
-         resource_attributes['service.namespace'] AS namespace, \
-         attributes['server.address'] AS address, attributes['server.port'] AS port, \
-         attributes['db.system.name'] AS db, attributes['db.namespace'] AS db_namespace, \
-         attributes['messaging.system'] AS messaging, \
-         attributes['messaging.destination.name'] AS destination, attributes['peer.service'] AS peer \
-         FROM spans WHERE {} ORDER BY start_time DESC LIMIT {limit}",
+        "SELECT trace_id, span_id, parent_span_id, name, kind, start_time, duration, status_code, service, \
+         resource_attributes, attributes, events FROM spans WHERE {} ORDER BY start_time DESC LIMIT {limit}",
         ended_within(&[(range.start().0, range.end().0)])
     );
     let frame = engine.sql(tenant, &sql).await?;
@@ -82,14 +90,9 @@ pub(crate) async fn read(
 fn of_batch(tenant: &TenantId, batch: &RecordBatch, spans: &mut Vec<Span>) {
     let columns = Columns::of(batch);
     for row in 0..batch.num_rows() {
-        let kind = columns.text("kind", row).unwrap_or_default();
-        let service = columns.text("service", row).unwrap_or_default();
-        let service = match columns.text("namespace", row) {
-            Some(namespace) => format!("service:{tenant}/{namespace}/{service}"),
-            None => format!("service:{tenant}/{service}"),
-        };
-        let is_client = matches!(kind.as_str(), "CLIENT" | "PRODUCER");
-        let service = EntityId(service);
+        let kind = columns.str("kind", row).unwrap_or_default();
+        let is_client = matches!(kind, "CLIENT" | "PRODUCER");
+        let service = columns.service(tenant, row);
         let peer = if is_client {
             address(tenant, &service, (&columns, row))
         } else {
@@ -100,14 +103,32 @@ fn of_batch(tenant: &TenantId, batch: &RecordBatch, spans: &mut Vec<Span>) {
             id: columns.bytes("span_id", row).unwrap_or_default(),
             parent: columns.bytes("parent_span_id", row),
             service,
+            name: columns.text("name", row).unwrap_or_default(),
             is_client,
-            is_server: matches!(kind.as_str(), "SERVER" | "CONSUMER"),
+            is_server: matches!(kind, "SERVER" | "CONSUMER"),
             start: Nanos(columns.number("start_time", row)),
             duration_ns: columns.number("duration", row),
-            failed: columns.text("status_code", row).as_deref() == Some("ERROR"),
+            failed: columns.str("status_code", row) == Some("ERROR"),
+            exceptions: columns
+                .str("events", row)
+                .map(exceptions)
+                .unwrap_or_default(),
             peer,
         });
     }
+}
+
+/// The types of the exceptions among a span's events, which are kept as JSON.
+///
+/// Source: OpenTelemetry semantic conventions, "Exceptions on spans".
+fn exceptions(events: &str) -> Vec<String> {
+    if !events.contains("exception") {
+        return Vec::new();
+    }
+    let events: Vec<serde_json::Value> = serde_json::from_str(events).unwrap_or_default();
+    let thrown = events.iter().filter(|event| event["name"] == "exception");
+    let types = thrown.filter_map(|event| event["attributes"]["exception.type"].as_str());
+    types.map(str::to_owned).collect()
 }
 
 /// Whom a client span of `caller` says it called.
@@ -116,13 +137,13 @@ fn address(
     caller: &EntityId,
     (columns, row): (&Columns, usize),
 ) -> Option<Address> {
-    let text = |name: &str| columns.text(name, row);
-    let host = text("address");
-    let place = match (&host, text("port")) {
+    let text = |key: &str| columns.attribute("attributes", key, row).map(str::to_owned);
+    let host = text("server.address");
+    let place = match (&host, text("server.port")) {
         (Some(host), Some(port)) => Some(format!("{host}:{port}")),
         (host, _) => host.clone(),
     };
-    let by_place = host.map(|host| match text("port") {
+    let by_place = host.map(|host| match text("server.port") {
         Some(port) => format!(
             "attributes['server.address'] = {} AND attributes['server.port'] = {}",
             quoted(&host),
@@ -130,25 +151,25 @@ fn address(
         ),
         None => format!("attributes['server.address'] = {}", quoted(&host)),
     });
-    let (peer, condition) = if let Some(system) = text("db") {
+    let (peer, condition) = if let Some(system) = text("db.system.name") {
         let condition = by_place
             .unwrap_or_else(|| format!("attributes['db.system.name'] = {}", quoted(&system)));
-        let namespace = text("db_namespace");
+        let namespace = text("db.namespace");
         let peer = Peer::Database {
             system,
             namespace,
             address: place,
         };
         (peer, condition)
-    } else if let Some(system) = text("messaging") {
+    } else if let Some(system) = text("messaging.system") {
         let condition = format!("attributes['messaging.system'] = {}", quoted(&system));
-        let destination = text("destination").unwrap_or_default();
+        let destination = text("messaging.destination.name").unwrap_or_default();
         let peer = Peer::Messaging {
             system,
             destination,
         };
         (peer, condition)
-    } else if let Some(peer) = text("peer") {
+    } else if let Some(peer) = text("peer.service") {
         let condition = format!("attributes['peer.service'] = {}", quoted(&peer));
         (Peer::Remote { address: peer }, condition)
     } else {
@@ -200,20 +221,58 @@ impl Columns {
     }
 
     /// A text that is not empty.
-    pub(crate) fn text(&self, name: &str, row: usize) -> Option<String> {
+    pub(crate) fn str(&self, name: &str, row: usize) -> Option<&str> {
         let text = self.column(name, row)?.as_string_opt::<i32>()?.value(row);
-        (!text.is_empty()).then(|| text.to_owned())
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// A text that is not empty, of its own.
+    pub(crate) fn text(&self, name: &str, row: usize) -> Option<String> {
+        self.str(name, row).map(str::to_owned)
     }
 
     /// A number, 0 where there is none.
     pub(crate) fn number(&self, name: &str, row: usize) -> i64 {
-        let column = self.column(name, row);
-        let numbers = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
-        numbers.map_or(0, |numbers| numbers.value(row))
+        let Some(column) = self.column(name, row) else {
+            return 0;
+        };
+        if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
+            return numbers.value(row);
+        }
+        let numbers = column.as_primitive_opt::<Int32Type>();
+        numbers.map_or(0, |numbers| i64::from(numbers.value(row)))
     }
 
-    fn bytes(&self, name: &str, row: usize) -> Option<Vec<u8>> {
+    /// The value of a key in a map of text.
+    pub(crate) fn attribute(&self, name: &str, key: &str, row: usize) -> Option<&str> {
+        let map = self.column(name, row)?.as_map_opt()?;
+        let (from, to) = (map.value_offsets()[row], map.value_offsets()[row + 1]);
+        let mut within = from as usize..to as usize;
+        let at = within.find(|at| text_at(map.keys(), *at) == Some(key))?;
+        text_at(map.values(), at).filter(|value| !value.is_empty())
+    }
+
+    /// The service whose telemetry the row is.
+    pub(crate) fn service(&self, tenant: &TenantId, row: usize) -> EntityId {
+        let name = self.str("service", row).unwrap_or_default();
+        EntityId(
+            match self.attribute("resource_attributes", "service.namespace", row) {
+                Some(namespace) => format!("service:{tenant}/{namespace}/{name}"),
+                None => format!("service:{tenant}/{name}"),
+            },
+        )
+    }
+
+    pub(crate) fn bytes(&self, name: &str, row: usize) -> Option<Vec<u8>> {
         let bytes = self.column(name, row)?.as_binary_opt::<i32>()?.value(row);
         (!bytes.is_empty()).then(|| bytes.to_vec())
+    }
+}
+
+/// A text in an array of texts, however these are kept.
+fn text_at(texts: &arrow::array::ArrayRef, at: usize) -> Option<&str> {
+    match texts.data_type() {
+        DataType::Utf8View => Some(texts.as_string_view_opt()?.value(at)),
+        _ => Some(texts.as_string_opt::<i32>()?.value(at)),
     }
 }

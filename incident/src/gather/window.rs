@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use demarc_proto::{Nanos, TimeRange};
 
+use super::forest::Phase;
 use crate::{IncidentConfig, Shift, Symptom, shift::Point};
+
+/// What is right before the onset is of neither time: alarms come late, and clocks differ.
+const GUARD: Duration = Duration::from_secs(120);
+/// The same where there is little else.
+const SLACK: Duration = Duration::from_secs(10);
 
 /// What is looked at, and with what resolution.
 #[derive(Clone, Debug)]
@@ -54,6 +60,23 @@ impl Window {
         own.chain(self.history_bounds()).collect()
     }
 
+    /// Whether what happened at `at` is of a time of peace for sure: alarms come late, and clocks differ.
+    pub(crate) fn is_well_before(&self, at: Nanos) -> bool {
+        let is_history = self.history.iter().any(|range| range.contains(at));
+        is_history || (self.start <= at && at < self.onset.minus(GUARD))
+    }
+
+    /// The time that something belongs to which began at `at`; of what is right before the onset only where `is_young` says that
+    /// there is not enough well before it.
+    pub(crate) fn phase(&self, at: Nanos, is_young: bool) -> Option<Phase> {
+        let is_before = self.is_well_before(at)
+            || (is_young && self.start <= at && at < self.onset.minus(SLACK));
+        if is_before {
+            return Some(Phase::Before);
+        }
+        self.is_during(at).then_some(Phase::During)
+    }
+
     /// Whether what happened at `at` is of the time before.
     pub(crate) fn is_before(&self, at: Nanos) -> bool {
         let is_history = self.history.iter().any(|range| range.contains(at));
@@ -83,6 +106,10 @@ impl Window {
         if during.is_empty() {
             during = during_from(self.onset.plus(over / 2));
         }
-        Shift::between(values(&|at| self.is_before(at)), during)
+        let is_before = |at| match self.history.as_slice() {
+            [] => self.is_before(at),
+            _ => self.is_well_before(at),
+        };
+        Shift::between(values(&is_before), during)
     }
 }

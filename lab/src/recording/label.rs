@@ -1,6 +1,6 @@
-//! What `labels.jsonl` says of a case: the inputs of a localisation.
+//! What `labels.jsonl` says of a case: the inputs of a localisation, and apart from them the truth.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -22,6 +22,16 @@ pub(crate) struct Alarm {
     pub(crate) entity: String,
     pub(crate) metric: String,
     pub(crate) timestamp: f64,
+}
+
+/// What a verdict is scored with; a set may keep it back.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Truth {
+    pub(crate) case: String,
+    pub(crate) fault_type: String,
+    pub(crate) layer: String,
+    pub(crate) root_entity: String,
+    pub(crate) root_pod: Option<String>,
 }
 
 /// The inputs of every case, in the order of the file.
@@ -47,4 +57,13 @@ pub(crate) fn labels(set: &Path) -> anyhow::Result<Vec<Label>> {
         labels.push(label);
     }
     Ok(labels)
+}
+
+/// The truth of each case that has one.
+pub(crate) fn truths(set: &Path) -> anyhow::Result<BTreeMap<String, Truth>> {
+    let text = std::fs::read_to_string(set.join("labels.jsonl"))?;
+    let known = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Truth>(line).ok());
+    Ok(known.map(|truth| (truth.case.clone(), truth)).collect())
 }

@@ -40,12 +40,15 @@ pub(crate) fn system(dir: &Path) -> anyhow::Result<System> {
     let world = World::of(&topology);
     let mut system = System::default();
     let series = world.series(dir, "normal_")?;
+    system.history.extend(series.range());
     system.telemetry.extend(series);
     // A day without fault-free spans borrows another day's of the same system.
     let lender = lender(dir, &topology.system)?;
     let spans = world.spans(&Rows::read(&lender.join("normal_traces.csv.gz"))?, 'n')?;
+    system.history.extend(spans.range());
     system.telemetry.extend(spans);
     let logs = world.logs(&Rows::read(&lender.join("normal_logs.csv.gz"))?, 'n')?;
+    system.history.extend(logs.range());
     system.telemetry.extend(logs);
     Ok(system)
 }
@@ -72,6 +75,7 @@ pub(crate) fn recording(
         symptom: None,
         since: began * SECOND_NS,
         until: range.1 + SECOND_NS,
+        interval_ns: 60 * SECOND_NS,
     })
 }
 

@@ -38,12 +38,13 @@ pub(crate) fn system(dir: &Path) -> anyhow::Result<System> {
     let mut system = System::default();
     for file in files {
         let telemetry = figures(&file)?;
+        system.history.extend(telemetry.range());
         system.telemetry.extend(telemetry);
     }
     Ok(system)
 }
 
-/// One case. Its rows are all of the time of the disturbance.
+/// One case: the rows around an alarm.
 pub(crate) fn recording(
     case: &Path,
     system: &Path,
@@ -51,10 +52,10 @@ pub(crate) fn recording(
     cut: &Cut,
 ) -> anyhow::Result<Recording> {
     let mut telemetry = figures(&case.join("metrics.csv.gz"))?;
-    let (since, until) = telemetry
+    let range = telemetry
         .range()
         .with_context(|| format!("{}: holds no row", case.display()))?;
-    telemetry.extend(calls(system, cut, (since, until))?);
+    telemetry.extend(calls(system, cut, range)?);
     let told = alarm.timestamp as i64 * 1_000_000_000;
     Ok(Recording {
         telemetry,
@@ -64,8 +65,9 @@ pub(crate) fn recording(
             "availability" => Some("errors"),
             _ => None,
         },
-        since: (since - INTERVAL_NS / 2).min(told),
-        until: until + 1_000_000_000,
+        since: told,
+        until: range.1 + 1_000_000_000,
+        interval_ns: INTERVAL_NS,
     })
 }
 
@@ -134,12 +136,12 @@ impl Figures {
     }
 }
 
-/// What the connector would have counted. A row without requests is a row in which nothing came; a row that says nothing is none.
+/// What the connector would have counted. A row tells of the interval that begins at its time, so that it is counted at its end. A row without requests is a row in which nothing came; a row that says nothing is none.
 fn entity_series(entity: &str, rows: &BTreeMap<Unix, Figures>) -> Vec<Series> {
     let Some(first) = rows.keys().next() else {
         return Vec::new();
     };
-    let zero = first - INTERVAL_NS;
+    let zero = *first;
     let (mut good, mut bad) = (vec![(zero, 0.0)], vec![(zero, 0.0)]);
     let mut took = vec![Durations {
         at: zero,
@@ -153,16 +155,17 @@ fn entity_series(entity: &str, rows: &BTreeMap<Unix, Figures>) -> Vec<Series> {
             continue;
         };
         let failed = requests * (1.0 - row.availability.unwrap_or(100.0) / 100.0);
+        let at = at + INTERVAL_NS;
         goods += requests - failed;
         bads += failed;
-        good.push((*at, goods));
-        bad.push((*at, bads));
+        good.push((at, goods));
+        bad.push((at, bads));
         if let Some(mean) = row.mean {
             count += requests;
             sum += requests * mean;
         }
         took.push(Durations {
-            at: *at,
+            at,
             count,
             sum,
             quantiles: row.quantiles.clone(),
@@ -200,6 +203,8 @@ struct Nature {
 
 const CLIENT: &str = "SPAN_KIND_CLIENT";
 const SERVER: &str = "SPAN_KIND_SERVER";
+/// Work that nobody waits for.
+const CONSUMER: &str = "SPAN_KIND_CONSUMER";
 
 impl Nature {
     /// Source: AWS X-Ray developer guide, "Service graph": the type of a node is appended to its name; `remote` is inferred
@@ -220,7 +225,8 @@ impl Nature {
             "AWS::ECS::Fargate" | "AWS::ECS::Container" => {
                 (&[("cloud.platform", "aws_ecs")], SERVER)
             }
-            "" | "AWS::ApiGateway::Stage" | "AWS::StepFunctions::StateMachine" => (&[], SERVER),
+            "" | "AWS::ApiGateway::Stage" => (&[], SERVER),
+            "AWS::StepFunctions::StateMachine" => (&[], CONSUMER),
             _ => (&[], CLIENT),
         };
         Self {

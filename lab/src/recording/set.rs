@@ -1,12 +1,15 @@
 //! A set of recorded cases on disk.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 
 use super::{
     dice::Dice,
-    label::{Label, labels},
+    label::{Label, Truth, labels, truths},
     nezha, petshop,
     telemetry::{Telemetry, Unix},
 };
@@ -33,6 +36,8 @@ pub(crate) struct Cut {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct System {
     pub(crate) telemetry: Telemetry,
+    /// The times that the telemetry is of: first and last, both inclusive.
+    pub(crate) history: Vec<(Unix, Unix)>,
 }
 
 /// One case.
@@ -47,6 +52,24 @@ pub(crate) struct Recording {
     pub(crate) since: Unix,
     /// When the recording ends.
     pub(crate) until: Unix,
+    /// Distance of two points of its metrics.
+    pub(crate) interval_ns: i64,
+}
+
+impl Recording {
+    /// The map of calls alone, as if it had been seen at another time.
+    pub(crate) fn calls_at(&self, from: Unix, to: Unix) -> Telemetry {
+        let series = self.telemetry.series.iter();
+        let calls = series.filter(|series| series.name == super::telemetry::CALLS);
+        let pairs = calls.map(|series| {
+            let end = |key: &str| {
+                let found = series.attributes.iter().find(|(known, _)| known == key);
+                found.map_or_else(String::new, |(_, name)| name.clone())
+            };
+            (end("client"), end("server"))
+        });
+        petshop::service_graph(&pairs.collect::<Vec<_>>(), (from, to))
+    }
 }
 
 impl Set {
@@ -68,6 +91,16 @@ impl Set {
         let label = set.labels.iter().find(|label| label.case == name).cloned();
         let label = label.with_context(|| format!("{name}: is not in labels.jsonl"))?;
         Ok((set, label))
+    }
+
+    /// The cases.
+    pub(crate) fn labels(&self) -> &[Label] {
+        &self.labels
+    }
+
+    /// What is known of the cases' causes.
+    pub(crate) fn truths(&self) -> anyhow::Result<BTreeMap<String, Truth>> {
+        truths(&self.dir)
     }
 
     /// The folder with the fault-free telemetry that a case is compared with.

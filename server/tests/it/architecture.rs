@@ -47,7 +47,18 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "demarc-report",
         ],
     ),
-    ("demarc-lab", &["demarc-proto"]),
+    // The fault benchmark embeds an engine: recordings through ingest, verdicts out of `incident`.
+    (
+        "demarc-lab",
+        &[
+            "demarc-proto",
+            "demarc-store",
+            "demarc-ingest",
+            "demarc-query",
+            "demarc-topology",
+            "demarc-incident",
+        ],
+    ),
     (
         "demarc-benches",
         &[

@@ -1,0 +1,129 @@
+//! An engine in this process over a temporary store.
+
+use std::sync::Arc;
+
+use demarc_incident::{Demarcation, IncidentConfig, Question, Registry, SymptomKind, Verdict};
+use demarc_ingest::{Ingest, IngestConfig};
+use demarc_proto::{
+    Clock, Nanos, Observation, SystemClock, TenantId, TimeRange,
+    otlp::collector::{
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
+    },
+};
+use demarc_query::{Engine, QueryConfig};
+use demarc_store::{Store, StoreConfig};
+use demarc_topology::{Graph, Responsibility, Topology, TopologyConfig};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::recording::{Recording, System, Telemetry};
+
+/// Batches of observations that may wait.
+const OBSERVATIONS: usize = 65_536;
+
+/// An engine with one tenant.
+pub(crate) struct Embedded {
+    tenant: TenantId,
+    ingest: Arc<Ingest>,
+    topology: Arc<Topology>,
+    demarcation: Arc<Demarcation>,
+    observations: Mutex<mpsc::Receiver<Vec<Observation>>>,
+    /// The folder goes away with this.
+    _folder: tempfile::TempDir,
+}
+
+impl Embedded {
+    pub(crate) async fn open() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        // Recordings are small: they stay in memory, so that every case is read alike.
+        let config = StoreConfig {
+            flush_rows: usize::MAX,
+            flush_bytes: usize::MAX,
+            flush_interval_seconds: 86_400,
+            ..StoreConfig::default()
+        };
+        let store = Store::open(&folder.path().join("data"), config, Arc::clone(&clock)).await?;
+        let (sender, observations) = mpsc::channel(OBSERVATIONS);
+        let ingest = Ingest::new(
+            Arc::clone(&store),
+            IngestConfig::default(),
+            Arc::clone(&clock),
+            sender,
+        );
+        let engine = Arc::new(Engine::new(Arc::clone(&store), QueryConfig::default())?);
+        let topology = Topology::open(
+            store,
+            TopologyConfig::default(),
+            Responsibility::default(),
+            Arc::clone(&clock),
+        )
+        .await?;
+        ingest.watch(topology.mappings().metrics());
+        let demarcation = Demarcation::new(
+            engine,
+            Arc::clone(&topology),
+            Registry::open(&folder.path().join("state.db")).await?,
+            IncidentConfig::default(),
+            clock,
+        );
+        Ok(Self {
+            tenant: TenantId::new("recorded")?,
+            ingest,
+            topology,
+            demarcation,
+            observations: Mutex::new(observations),
+            _folder: folder,
+        })
+    }
+
+    /// Sends telemetry through ingest, and what ingest notices to the topology.
+    pub(crate) async fn load(&self, telemetry: &Telemetry) -> anyhow::Result<()> {
+        let tenant = &self.tenant;
+        for resource_metrics in telemetry.metric_requests() {
+            let request = ExportMetricsServiceRequest { resource_metrics };
+            self.ingest.metrics(tenant, request).await?;
+        }
+        for resource_spans in telemetry.span_requests() {
+            let request = ExportTraceServiceRequest { resource_spans };
+            self.ingest.traces(tenant, request).await?;
+        }
+        for resource_logs in telemetry.log_requests() {
+            let request = ExportLogsServiceRequest { resource_logs };
+            self.ingest.logs(tenant, request).await?;
+        }
+        self.ingest.flush_span_metrics().await?;
+        let mut observations = self.observations.lock().await;
+        while let Ok(batch) = observations.try_recv() {
+            self.topology.observe(&batch);
+        }
+        Ok(())
+    }
+
+    /// Asks who caused what a recording shows.
+    pub(crate) async fn ask(
+        &self,
+        recording: &Recording,
+        system: &System,
+    ) -> anyhow::Result<Verdict> {
+        let range = |(from, to): &(i64, i64)| TimeRange::new(Nanos(*from), Nanos(to + 1));
+        let question = Question {
+            tenant: self.tenant.clone(),
+            service: recording.entry.clone(),
+            symptom: match recording.symptom {
+                Some("latency") => SymptomKind::Latency,
+                Some("errors") => SymptomKind::Errors,
+                _ => SymptomKind::Any,
+            },
+            since: Nanos(recording.since),
+            until: Some(Nanos(recording.until)),
+            history: system.history.iter().filter_map(range).collect(),
+        };
+        Ok(self.demarcation.ask(&question).await?)
+    }
+
+    /// The topology on which a recording was judged.
+    pub(crate) fn graph(&self, recording: &Recording) -> Arc<Graph> {
+        self.topology.graph_at(Nanos(recording.until))
+    }
+}
