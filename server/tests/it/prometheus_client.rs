@@ -55,7 +55,7 @@ fn config(folder: &Path, server: &Server, exporter: u16) -> String {
     let text = format!(
         "global: {{scrape_interval: 1s}}\n\
          scrape_configs: [{{job_name: node, static_configs: [{{targets: ['127.0.0.1:{exporter}']}}]}}]\n\
-         remote_write: [{{url: '{}/api/v1/write', headers: {{X-Scope-OrgID: scraped}}, \
+         remote_write: [{{url: '{}/api/v1/write', \
          metadata_config: {{send_interval: 1s}}}}]\n",
         server.http
     );
@@ -66,7 +66,7 @@ fn config(folder: &Path, server: &Server, exporter: u16) -> String {
 
 async fn number(server: &Server, query: &str) -> Option<f64> {
     let (_, answer) = server
-        .get("scraped", &format!("/api/v1/query?query={query}"))
+        .get("default", &format!("/api/v1/query?query={query}"))
         .await;
     let value: &Value = &answer["data"]["result"][0]["value"][1];
     value.as_str()?.parse().ok()
@@ -116,7 +116,7 @@ async fn what_prometheus_scrapes_arrives_whole() {
     assert_eq!(number(&server, "up").await, Some(1.0));
     let kind = eventually(|| async {
         let (_, answer) = server
-            .get("scraped", "/api/v1/metadata?metric=node_cpu_seconds_total")
+            .get("default", "/api/v1/metadata?metric=node_cpu_seconds_total")
             .await;
         answer["data"]["node_cpu_seconds_total"][0]["type"]
             .as_str()
