@@ -90,9 +90,8 @@ fn decode(signal: Signal, payload: Payload, limit: usize) -> Result<Decoded, Ing
     let body = match compression {
         Compression::Identity if body.len() <= limit => body,
         _ => {
-            let plain = compression.decompress(&body, limit)?;
-            admission.grow(plain.len())?;
-            plain.into()
+            let mut grow = |bytes| admission.grow(bytes);
+            compression.decompress(&body, limit, &mut grow)?.into()
         }
     };
     let (body, mut repaired) = match encoding {

@@ -17,6 +17,9 @@ pub enum Compression {
     Snappy,
 }
 
+/// Asks for so many more bytes of memory.
+pub type Grow<'g> = &'g mut dyn FnMut(usize) -> Result<(), IngestError>;
+
 /// Windows beyond 2^24 bytes are refused: each body in flight would hold that much memory.
 const ZSTD_WINDOW_LOG: u32 = 24;
 
@@ -33,24 +36,29 @@ impl Compression {
     }
 
     /// Takes the compression off `body`. The length that a body claims is checked before memory is taken for it.
-    pub fn decompress(self, body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, IngestError> {
+    /// `grow` is asked for each stretch of memory before the next is filled.
+    pub fn decompress(
+        self,
+        body: &[u8],
+        limit_bytes: usize,
+        grow: Grow<'_>,
+    ) -> Result<Vec<u8>, IngestError> {
         match self {
             Self::Identity if body.len() > limit_bytes => Err(too_large(limit_bytes)),
-            Self::Identity => Ok(body.to_vec()),
-            Self::Gzip => bounded(
-                flate2::read::MultiGzDecoder::new(body),
-                body.len(),
-                limit_bytes,
-            ),
+            Self::Identity => {
+                grow(body.len())?;
+                Ok(body.to_vec())
+            }
+            Self::Gzip => bounded(flate2::read::MultiGzDecoder::new(body), limit_bytes, grow),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(body)
                     .map_err(|source| IngestError::Compression { source })?;
                 decoder
                     .window_log_max(ZSTD_WINDOW_LOG)
                     .map_err(|source| IngestError::Compression { source })?;
-                bounded(decoder, body.len(), limit_bytes)
+                bounded(decoder, limit_bytes, grow)
             }
-            Self::Snappy => snappy(body, limit_bytes),
+            Self::Snappy => snappy(body, limit_bytes, grow),
         }
     }
 }
@@ -59,28 +67,37 @@ fn too_large(limit_bytes: usize) -> IngestError {
     IngestError::TooLarge { limit_bytes }
 }
 
+/// So much is unpacked between two questions for memory.
+const STEP_BYTES: u64 = 64 << 10;
+
 fn bounded(
-    decoder: impl Read,
-    compressed: usize,
+    mut decoder: impl Read,
     limit_bytes: usize,
+    grow: Grow<'_>,
 ) -> Result<Vec<u8>, IngestError> {
-    let mut plain = Vec::with_capacity(compressed.saturating_mul(4).min(limit_bytes));
-    let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
-    decoder
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut plain)
-        .map_err(|source| IngestError::Compression { source })?;
-    if plain.len() > limit_bytes {
-        return Err(too_large(limit_bytes));
+    let mut plain = Vec::new();
+    loop {
+        let before = plain.len();
+        decoder
+            .by_ref()
+            .take(STEP_BYTES)
+            .read_to_end(&mut plain)
+            .map_err(|source| IngestError::Compression { source })?;
+        if plain.len() > limit_bytes {
+            return Err(too_large(limit_bytes));
+        }
+        if plain.len() == before {
+            return Ok(plain);
+        }
+        grow(plain.len() - before)?;
     }
-    Ok(plain)
 }
 
 /// No element of a block stands for more than 64 bytes and none is shorter than two or three: a block that claims more than
 /// 32 times its own length lies, and is refused before its claim is allocated.
 const SNAPPY_MAX_RATIO: usize = 32;
 
-fn snappy(body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, IngestError> {
+fn snappy(body: &[u8], limit_bytes: usize, grow: Grow<'_>) -> Result<Vec<u8>, IngestError> {
     let broken = |error: snap::Error| IngestError::Compression {
         source: io::Error::new(io::ErrorKind::InvalidData, error),
     };
@@ -97,6 +114,7 @@ fn snappy(body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, IngestError> {
             source: io::Error::new(io::ErrorKind::InvalidData, sentence),
         });
     }
+    grow(claimed)?;
     snap::raw::Decoder::new()
         .decompress_vec(body)
         .map_err(broken)

@@ -22,7 +22,7 @@ use crate::{
     admission::Budget,
     change::change,
     log::{LogContext, record},
-    metric::{Added, Deltas, MetricContext, Sink, points, resource_metrics},
+    metric::{Added, MetricContext, Sink, points, resource_metrics},
     pairing::{Pairing, observations},
     receipt::Tally,
     registry::{Registry, Tenant, minute},
@@ -50,7 +50,6 @@ pub struct Ingest {
     budget: Budget,
     observations: mpsc::Sender<Vec<Observation>>,
     pipeline: Mutex<Pipeline>,
-    deltas: Mutex<Deltas>,
     pub(crate) watch: Watch,
 }
 
@@ -77,7 +76,6 @@ impl Ingest {
             config,
             observations,
             pipeline: Mutex::default(),
-            deltas: Mutex::default(),
             watch: Watch::default(),
         })
     }
@@ -117,7 +115,8 @@ impl Ingest {
     ) -> Result<Receipt, IngestError> {
         let state = self.tenant(tenant)?;
         let mut tally = Tally::default();
-        let mut collector = self.collector(tenant, &state);
+        let mut admission = self.admission();
+        let mut collector = self.collector(tenant, &state, &mut admission);
         let mut added = Added::default();
         let mut seen = Vec::new();
         for mut metrics in request.resource_metrics {
@@ -134,7 +133,7 @@ impl Ingest {
             collector.set_resource(&attributes);
             let sink = Sink {
                 collector: &mut collector,
-                deltas: &mut self.deltas.lock(),
+                deltas: &mut state.deltas.lock(),
                 added: &mut added,
                 tally: &mut tally,
             };
@@ -150,7 +149,7 @@ impl Ingest {
         let mut collected = collector.finish();
         seen.append(&mut collected.seen);
         if let Err(error) = self.write(tenant, &state, collected).await {
-            self.deltas.lock().take_back(added);
+            state.deltas.lock().take_back(added);
             return Err(error);
         }
         Ok(self.finish(seen, tally))

@@ -36,7 +36,7 @@ mod write;
 
 pub use accept::Payload;
 pub use admission::Admission;
-pub use compress::Compression;
+pub use compress::{Compression, Grow};
 pub use config::{DeltaTemporality, IngestConfig, OtlpConfig};
 pub use decode::{Encoding, decode_logs, decode_metrics, decode_traces, encode_response};
 pub use error::{IngestError, Signal};

@@ -18,7 +18,7 @@ use parking_lot::{Mutex, RwLock};
 
 use demarc_store::{SeriesIndex, SeriesRef};
 
-use crate::{IngestError, limit::Rate, remote_write::Metadata};
+use crate::{IngestError, limit::Rate, metric::Deltas, remote_write::Metadata};
 
 const SHARDS: usize = 64;
 /// Most metric families whose metadata is remembered by name.
@@ -35,6 +35,7 @@ pub(crate) struct Registry {
 pub(crate) struct Tenant {
     pub(crate) rows: Rate,
     pub(crate) bytes: Rate,
+    pub(crate) deltas: Mutex<Deltas>,
     shards: [Mutex<Series>; SHARDS],
     active: AtomicUsize,
     /// Rises with every change of `families`.
@@ -112,6 +113,7 @@ impl Tenant {
         Self {
             rows: Rate::default(),
             bytes: Rate::default(),
+            deltas: Mutex::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             active: AtomicUsize::new(0),
             version: AtomicU32::new(1),
@@ -144,6 +146,18 @@ impl Tenant {
                 slot.insert(known);
                 self.active.fetch_add(1, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// Counts series as active of which a request told the store before it was refused. Their values are not remembered.
+    pub(crate) fn remember_series(&self, known: impl IntoIterator<Item = (u128, Known)>) {
+        for (key, known) in known {
+            let nothing = Known {
+                newest: i64::MIN,
+                bits: 0,
+                ..known
+            };
+            self.remember(key, nothing);
         }
     }
 

@@ -15,10 +15,13 @@ pub(crate) use collect::{Collected, Collector, Moment};
 pub(crate) use histogram::{MAX_BUCKETS, coarser};
 pub(crate) use incoming::{Incoming, PointValue, RawSample};
 
-use crate::{Rejected, WireError};
+use crate::{IngestError, Rejected};
 
 /// Longest help and unit that are kept.
 const MAX_HELP_BYTES: usize = 4096;
+
+/// Memory that an exemplar takes, about.
+const EXEMPLAR_BYTES: usize = 512;
 
 /// Which message a request carries, as its `Content-Type` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,11 @@ impl RemoteWrite {
         Some(version)
     }
 
-    pub(crate) fn read(self, body: &[u8], collector: &mut Collector<'_>) -> Result<(), WireError> {
+    pub(crate) fn read(
+        self,
+        body: &[u8],
+        collector: &mut Collector<'_>,
+    ) -> Result<(), IngestError> {
         match self {
             Self::V1 => v1::read(body, collector),
             Self::V2 => v2::read(body, collector),

@@ -22,11 +22,13 @@ struct Shape {
 enum Part {
     Text,
     Message(&'static Shape),
-    /// A list of numbers, eight bytes each in memory.
+    /// A list of numbers of variable length, eight bytes each in memory.
     Numbers,
+    /// A list of numbers of eight bytes.
+    Fixed,
 }
 
-use Part::{Message, Numbers, Text};
+use Part::{Fixed, Message, Numbers, Text};
 
 static ANY: Shape = Shape {
     weight: 0,
@@ -151,8 +153,8 @@ static HISTOGRAMS: Shape = Shape {
 static HISTOGRAM: Shape = Shape {
     weight: 400,
     fields: &[
-        (6, Numbers),
-        (7, Numbers),
+        (6, Fixed),
+        (7, Fixed),
         (8, Message(&EXEMPLAR)),
         (9, Message(&PAIR)),
     ],
@@ -227,6 +229,9 @@ pub(crate) struct Scan {
     pub(crate) memory_bytes: usize,
     /// Where texts stand that are not UTF-8.
     bad_texts: Vec<Range<usize>>,
+    /// Bytes of the resource that is looked at, and how many rows it has: each row repeats it once it is stored.
+    resource_bytes: usize,
+    resource_rows: usize,
 }
 
 /// Most texts that are repaired in one request; with more, it is refused.
@@ -242,7 +247,7 @@ impl Scan {
         };
         let mut scan = Self {
             memory_bytes: body.len(),
-            bad_texts: Vec::new(),
+            ..Self::default()
         };
         scan.message(shape, body, 0, 0)?;
         Ok(scan)
@@ -268,7 +273,7 @@ impl Scan {
 
     fn message(
         &mut self,
-        shape: &Shape,
+        shape: &'static Shape,
         bytes: &[u8],
         base: usize,
         depth: usize,
@@ -281,7 +286,11 @@ impl Scan {
             let Some((_, part)) = shape.fields.iter().find(|(number, _)| *number == field) else {
                 continue;
             };
-            let Value::Bytes(inner) = value else { continue };
+            let Value::Bytes(inner) = value else {
+                // One number of a list that is not packed.
+                self.memory_bytes += 16;
+                continue;
+            };
             let start = base + bytes.len() - message.remaining() - inner.len();
             match part {
                 Text if inner.is_ascii() || std::str::from_utf8(inner).is_ok() => {}
@@ -290,13 +299,30 @@ impl Scan {
                 }
                 Text => self.bad_texts.push(start..start + inner.len()),
                 Numbers => self.memory_bytes += 8 * inner.len(),
+                Fixed => self.memory_bytes += inner.len(),
                 Message(shape) => {
                     self.memory_bytes += shape.weight;
+                    self.weigh_rows(shape, inner.len());
                     self.message(shape, inner, start, depth + 1)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Counts what rows repeat of their resource, whether it stands before or behind them.
+    fn weigh_rows(&mut self, shape: &'static Shape, bytes: usize) {
+        let is = |other: &'static Shape| std::ptr::eq(shape, other);
+        if is(&RESOURCE) {
+            self.resource_bytes = self.resource_bytes.max(bytes);
+            self.memory_bytes += self.resource_rows * bytes;
+            self.resource_rows = 0;
+        } else if is(&SPAN) || is(&RECORD) {
+            self.resource_rows += 1;
+            self.memory_bytes += self.resource_bytes;
+        } else if is(&RESOURCE_SPANS) || is(&RESOURCE_LOGS) {
+            (self.resource_bytes, self.resource_rows) = (0, 0);
+        }
     }
 }
 

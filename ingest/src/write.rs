@@ -49,12 +49,14 @@ impl Ingest {
         body: Bytes,
         mut admission: Admission,
     ) -> Result<Written, IngestError> {
-        let plain = Compression::Snappy.decompress(&body, self.config().max_body_bytes)?;
+        let limit = self.config().max_body_bytes;
+        let plain =
+            Compression::Snappy.decompress(&body, limit, &mut |bytes| admission.grow(bytes))?;
         // The columns take about as much again.
-        admission.grow(2 * plain.len())?;
+        admission.grow(plain.len())?;
         self.take_bytes(tenant, plain.len())?;
         let state = self.tenant(tenant)?;
-        let mut collected = self.collect(tenant, &state, version, &plain)?;
+        let mut collected = self.collect((tenant, &state), version, &plain, &mut admission)?;
         let seen = std::mem::take(&mut collected.seen);
         let written = self.write(tenant, &state, collected).await?;
         self.report(seen);
@@ -76,8 +78,11 @@ impl Ingest {
             metrics: collected.metrics,
             ..Rows::default()
         };
-        self.append_columns(tenant, collected.samples, &rows)
-            .await?;
+        let appended = self.append_columns(tenant, collected.samples, &rows).await;
+        if let Err(error) = appended {
+            state.remember_series(collected.known);
+            return Err(error);
+        }
         for (key, known) in collected.known {
             state.remember(key, known);
         }
@@ -90,25 +95,33 @@ impl Ingest {
         &'a self,
         tenant: &'a TenantId,
         state: &'a Tenant,
+        admission: &'a mut Admission,
     ) -> Collector<'a> {
         let now = Moment {
             bounds: self.bounds(),
             minute: minute(self.clock.now()),
             watch: &self.watch,
         };
-        Collector::new(self.config(), tenant, state, now)
+        Collector::new(self.config(), tenant, state, now, admission)
     }
 
     fn collect(
         &self,
-        tenant: &TenantId,
-        state: &Tenant,
+        (tenant, state): (&TenantId, &Tenant),
         version: RemoteWrite,
         plain: &[u8],
+        admission: &mut Admission,
     ) -> Result<Collected, IngestError> {
-        let mut collector = self.collector(tenant, state);
-        version.read(plain, &mut collector)?;
-        Ok(collector.finish())
+        let mut collector = self.collector(tenant, state, admission);
+        let read = version.read(plain, &mut collector);
+        let collected = collector.finish();
+        match read {
+            Ok(()) => Ok(collected),
+            Err(error) => {
+                state.remember_series(collected.known);
+                Err(error)
+            }
+        }
     }
 }
 

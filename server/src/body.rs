@@ -12,6 +12,9 @@ use crate::{connection::SlowBody, status::chain};
 /// So many bytes of a refused body are read and thrown away, so that its sender gets to read the answer.
 const DRAINED_BYTES: usize = 128 << 20;
 
+/// Most memory that is set aside for a body before it arrives.
+const FIRST_BYTES: usize = 1 << 20;
+
 /// Why there is no body.
 #[derive(Debug)]
 pub(crate) enum Unread {
@@ -52,8 +55,6 @@ async fn collect(
     limit_bytes: usize,
     admission: &mut Admission,
 ) -> Result<Bytes, Unread> {
-    admission.grow(announced).map_err(Unread::Refused)?;
-    let mut taken = announced;
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| unread(&error))?;
@@ -65,12 +66,10 @@ async fn collect(
         if len > limit_bytes {
             return Err(Unread::Refused(IngestError::TooLarge { limit_bytes }));
         }
-        if len > taken {
-            admission.grow(len - taken).map_err(Unread::Refused)?;
-            taken = len;
-        }
+        // What is only announced costs nothing: memory is taken as bytes arrive.
+        admission.grow(data.len()).map_err(Unread::Refused)?;
         if bytes.is_empty() {
-            bytes.reserve_exact(announced.max(data.len()));
+            bytes.reserve(announced.min(FIRST_BYTES));
         }
         bytes.extend_from_slice(&data);
     }

@@ -116,7 +116,10 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 number += 1;
-                socket.make_room();
+                if !socket.has_room() {
+                    // Every connection is at work: the newest has to come again.
+                    continue;
+                }
                 let (socket, stop) = (Arc::clone(&socket), stop.clone());
                 tasks.spawn(async move { socket.connection(number, stream, stop).await });
             }
@@ -243,21 +246,24 @@ impl Socket {
         let _ = connection.await;
     }
 
-    fn make_room(&self) {
-        if self.open.lock().len() >= self.config.max_connections {
-            self.evict();
-        }
+    /// Whether one more may be open, where need be in the place of an idle one.
+    fn has_room(&self) -> bool {
+        let is_full = self.open.lock().len() >= self.config.max_connections;
+        !is_full || self.evict()
     }
 
-    /// Closes the connection that has been idle longest.
-    fn evict(&self) {
+    /// Closes the connection that has been idle longest; `false` when all are at work.
+    fn evict(&self) -> bool {
         let open = self.open.lock();
         let idle = open
             .values()
+            .filter(|activity| !activity.close.is_cancelled())
             .filter_map(|activity| Some((activity.idle_since()?, activity)));
-        if let Some((_, activity)) = idle.min_by_key(|(since, _)| *since) {
-            activity.close.cancel();
+        match idle.min_by_key(|(since, _)| *since) {
+            Some((_, activity)) => activity.close.cancel(),
+            None => return false,
         }
+        true
     }
 }
 
@@ -317,12 +323,15 @@ impl http_body::Body for Timed {
     }
 }
 
-/// Lets the process open as many files as the system allows: each connection is one.
-pub(crate) fn raise_file_limit() {
+/// Lets the process open as many files as the system allows: each connection is one. Returns how many that are; a quarter of
+/// them for each socket leaves enough for the store.
+pub(crate) fn raise_file_limit() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         warn!(%error, "limit of open files was not raised");
     }
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }

@@ -24,7 +24,9 @@ pub(crate) async fn serve(
         config.external_url = format!("http://{}", http.local_addr()?);
     }
     let telemetry = telemetry::start(&config.telemetry, grpc_address)?;
-    connection::raise_file_limit();
+    let files = connection::raise_file_limit();
+    let sockets = &mut config.sockets;
+    sockets.max_connections = sockets.max_connections.min(files / 4).max(1);
     let (app, observations) = App::open(&config).await?;
     let token = CancellationToken::new();
     let mut loops = background::start(&app, observations, &token);

@@ -130,6 +130,15 @@ pub(crate) fn otlp(error: &IngestError) -> Failure {
     }
 }
 
+/// What the sender is told when the work on its request broke off.
+pub(crate) fn died(error: &tokio::task::JoinError) -> Failure {
+    Failure {
+        code: Code::Internal,
+        http: StatusCode::INTERNAL_SERVER_ERROR,
+        ..Failure::bad_request(error.to_string())
+    }
+}
+
 /// What the sender of a request whose body was not read is told.
 pub(crate) fn unread(reason: Unread) -> Failure {
     match reason {

@@ -1,5 +1,7 @@
 //! Takes the points of one resource over, one by one.
 
+use std::cmp::Ordering;
+
 use demarc_proto::{
     Millis, Nanos, SpanId, TraceId,
     otlp::{
@@ -121,6 +123,9 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
                 let sentence = format!("metric {name:?}: a difference of {value}: must be finite");
                 return Err(Refusal::new("not_finite", sentence));
             }
+            if !self.is_new_delta(key, at)? {
+                return Ok(());
+            }
             value = self.sink.deltas.add(key, value, self.sink.added);
             start = None;
         }
@@ -178,6 +183,9 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
         let is_delta = temporality == Temporality::Delta;
         let start = start(point.start_time_unix_nano, at).filter(|_| !is_delta);
         let key = self.series.point_key(&point.attributes);
+        if is_delta && !is_stale && !self.is_new_delta(Part::Count.key(key), at)? {
+            return Ok(());
+        }
         let mut exemplars = self.exemplars(point.exemplars);
         let mut parts = Vec::with_capacity(point.explicit_bounds.len() + 3);
         let mut cumulative = 0.0;
@@ -214,7 +222,24 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
         Ok(())
     }
 
-    /// Writes a native histogram; differences are added up.
+    /// Whether a difference is to be added: `false` when it was, and is sent again. One that comes late cannot be: the sum at
+    /// its time is written already.
+    pub(super) fn is_new_delta(&self, key: u128, at: Millis) -> Result<bool, Refusal> {
+        match self.sink.collector.order(key, at) {
+            Ordering::Greater => Ok(true),
+            Ordering::Equal => Ok(false),
+            Ordering::Less => {
+                let sentence = format!(
+                    "metric {:?}: a difference at {} comes after a later one was added up",
+                    self.series.name(),
+                    at.0
+                );
+                Err(Refusal::new("late_delta", sentence))
+            }
+        }
+    }
+
+    /// Writes a native histogram.
     pub(super) fn native(
         &mut self,
         attributes: &[KeyValue],

@@ -3,11 +3,14 @@
 //! Source: OpenTelemetry, "Prometheus and OpenMetrics Compatibility", exponential histograms: schema = scale, at most 8;
 //! bucket index + 1, because Prometheus' bucket `i` ends at base^i where OTLP's begins there.
 
-use demarc_proto::otlp::{
-    common::v1::KeyValue,
-    metrics::v1::{
-        ExponentialHistogramDataPoint, HistogramDataPoint,
-        exponential_histogram_data_point::Buckets as OtlpBuckets,
+use demarc_proto::{
+    Millis,
+    otlp::{
+        common::v1::KeyValue,
+        metrics::v1::{
+            ExponentialHistogramDataPoint, HistogramDataPoint,
+            exponential_histogram_data_point::Buckets as OtlpBuckets,
+        },
     },
 };
 use demarc_store::{Buckets, CUSTOM_BUCKETS, Histogram};
@@ -39,7 +42,9 @@ impl Builder<'_, '_, '_> {
         let mut histogram = native(&point)?;
         histogram.start = start(point.start_time_unix_nano, at);
         let exemplars = self.exemplars(point.exemplars);
-        let histogram = self.added_up(&point.attributes, histogram, temporality);
+        let Some(histogram) = self.added_up(&point.attributes, at, histogram, temporality)? else {
+            return Ok(());
+        };
         self.native(&point.attributes, at, histogram, exemplars)
     }
 
@@ -76,27 +81,33 @@ impl Builder<'_, '_, '_> {
             ..Histogram::default()
         };
         let exemplars = self.exemplars(point.exemplars);
-        let histogram = self.added_up(&point.attributes, histogram, temporality);
+        let Some(histogram) = self.added_up(&point.attributes, at, histogram, temporality)? else {
+            return Ok(());
+        };
         self.native(&point.attributes, at, histogram, exemplars)
     }
 
-    /// The sum of all observations so far, where `histogram` has only the newest.
+    /// The sum of all observations so far, where `histogram` has only the newest; `None` when these were added before.
     fn added_up(
         &mut self,
         attributes: &[KeyValue],
+        at: Millis,
         histogram: Histogram,
         temporality: Temporality,
-    ) -> Histogram {
+    ) -> Result<Option<Histogram>, Refusal> {
         if temporality == Temporality::Cumulative || histogram.sum.to_bits() == STALE_MARKER {
-            return histogram;
+            return Ok(Some(histogram));
         }
         let key = self.series.point_key(attributes);
+        if !self.is_new_delta(key, at)? {
+            return Ok(None);
+        }
         let timeless = Histogram {
             start: None,
             ..histogram
         };
         let added = &mut *self.sink.added;
-        self.sink.deltas.add_histogram(key, timeless, added)
+        Ok(Some(self.sink.deltas.add_histogram(key, timeless, added)))
     }
 }
 

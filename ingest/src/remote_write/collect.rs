@@ -1,6 +1,6 @@
 //! Collects what a request brings: checks each value, finds its series, and fills the columns.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, collections::HashMap, hash::BuildHasherDefault, sync::Arc};
 
 use demarc_proto::{
     Attributes, Labels, METRIC_NAME, Millis, Observation, SeriesId, SeriesObservation, TenantId,
@@ -13,9 +13,9 @@ use super::{
     label::shown,
 };
 use crate::{
-    IngestConfig, Limits,
+    Admission, IngestConfig, IngestError, Limits,
     receipt::{Refusal, Tally},
-    registry::{Known, Tenant},
+    registry::{ByKey, Known, Tenant},
     time::Bounds,
     watch::Watch,
 };
@@ -45,6 +45,9 @@ pub(crate) struct Collector<'a> {
     watch: &'a Watch,
     /// The resource that the values come from, where the protocol has such.
     resource: Option<Arc<Attributes>>,
+    /// Series that had values in this request already.
+    touched: HashMap<u128, Known, BuildHasherDefault<ByKey>>,
+    admission: &'a mut Admission,
     new_series: usize,
     pub(super) values: Values,
     tally: Tally,
@@ -91,6 +94,7 @@ impl<'a> Collector<'a> {
         tenant_id: &'a TenantId,
         tenant: &'a Tenant,
         now: Moment<'a>,
+        admission: &'a mut Admission,
     ) -> Self {
         let window = config.out_of_order_seconds.saturating_mul(1000);
         Self {
@@ -103,11 +107,35 @@ impl<'a> Collector<'a> {
             version: tenant.version(),
             watch: now.watch,
             resource: None,
+            touched: HashMap::default(),
+            admission,
             new_series: 0,
             values: Values::default(),
             tally: Tally::default(),
             collected: Collected::default(),
         }
+    }
+
+    /// Takes memory for what is about to be kept.
+    pub(super) fn weigh(&mut self, bytes: usize) -> Result<(), IngestError> {
+        self.admission.grow(bytes)
+    }
+
+    /// Keeps a sample until its series is known.
+    #[inline]
+    pub(super) fn sample_read(&mut self, sample: RawSample) -> Result<(), IngestError> {
+        // As many as fit into a page cost nothing: the request's own size speaks for them.
+        if self.values.samples.len() % 64 == 63 {
+            self.weigh(64 * size_of::<RawSample>())?;
+        }
+        self.values.samples.push(sample);
+        Ok(())
+    }
+
+    /// How a value at `time` stands to the newest one of its series that is durable.
+    pub(crate) fn order(&self, key: u128, time: Millis) -> Ordering {
+        let newest = self.tenant.find(key).map_or(i64::MIN, |known| known.newest);
+        time.0.cmp(&newest)
     }
 
     /// The values that follow come from this resource.
@@ -117,6 +145,7 @@ impl<'a> Collector<'a> {
 
     pub(crate) fn finish(mut self) -> Collected {
         self.collected.written.rejected = self.tally.into_receipt().rejected;
+        self.collected.known = self.touched.into_iter().collect();
         self.collected
     }
 
@@ -164,7 +193,8 @@ impl<'a> Collector<'a> {
     }
 
     fn cursor<'i>(&self, incoming: &'i Incoming<'i>) -> Result<Cursor<'i>, Refusal> {
-        let found = self.tenant.find(incoming.key);
+        let touched = self.touched.get(&incoming.key).copied();
+        let found = touched.or_else(|| self.tenant.find(incoming.key));
         let mut cursor = Cursor {
             incoming,
             series: found.map(|known| known.series),
@@ -187,6 +217,7 @@ impl<'a> Collector<'a> {
             None => {
                 cursor.metadata = incoming.digest;
                 let labels = cursor.labels()?;
+                check_size(labels)?;
                 self.check_room(labels)?;
                 cursor.is_watched = self.watch.contains(labels.get(METRIC_NAME));
             }
@@ -369,7 +400,7 @@ impl<'a> Collector<'a> {
         if cursor.incoming.digest == 0 && metadata != Metadata::default() {
             cursor.metadata = metadata.digest();
         }
-        if cursor.newest == i64::MIN {
+        if !self.touched.contains_key(&cursor.incoming.key) && cursor.newest == i64::MIN {
             self.new_series += 1;
         }
         let series = self.tenant.index.intern(SeriesEntry {
@@ -396,7 +427,7 @@ impl<'a> Collector<'a> {
             version: self.version,
             is_watched: cursor.is_watched,
         };
-        self.collected.known.push((cursor.incoming.key, known));
+        self.touched.insert(cursor.incoming.key, known);
         if !cursor.rows.is_empty() {
             self.collected.metrics.push(MetricRows {
                 labels: cursor.labels.unwrap_or_default(),
@@ -404,6 +435,24 @@ impl<'a> Collector<'a> {
             });
         }
     }
+}
+
+/// Most bytes of all labels of a series together: they are kept in memory for as long as the series is known.
+const MAX_LABELS_BYTES: usize = 32 << 10;
+
+fn check_size(labels: &Labels) -> Result<(), Refusal> {
+    let bytes: usize = labels
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes <= MAX_LABELS_BYTES {
+        return Ok(());
+    }
+    let sentence = format!(
+        "series {}: {bytes} bytes of labels, at most {MAX_LABELS_BYTES}",
+        shown(labels.metric())
+    );
+    Err(Refusal::new("labels_too_large", sentence))
 }
 
 /// What is done with a value that is not refused.

@@ -16,8 +16,8 @@ const MAX_SCHEMA: i32 = 8;
 const MIN_SCHEMA: i32 = -4;
 /// The finest resolution that the format reserves numbers for.
 const MAX_RESERVED_SCHEMA: i32 = 52;
-/// Most buckets of one sign, empty ones between them included. Prometheus' default limit is 160.
-pub(crate) const MAX_BUCKETS: usize = 10_000;
+/// Most buckets of one sign, empty ones between them included. SDKs send 160 by default.
+pub(crate) const MAX_BUCKETS: usize = 2_000;
 
 /// The fields as they stand in the message.
 #[derive(Debug, Default)]
@@ -46,6 +46,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Result<(i64, Histogram), Refusal>, Wi
         raw.field(field, value)?;
     }
     Ok(raw.check())
+}
+
+/// Memory that a histogram takes, about.
+pub(super) fn memory_bytes(histogram: &Result<(i64, Histogram), Refusal>) -> usize {
+    let numbers = histogram.as_ref().map_or(0, |(_, histogram)| {
+        histogram.positive.counts.len()
+            + histogram.negative.counts.len()
+            + histogram.custom_bounds.len()
+    });
+    // Once here, once more as a row of the store.
+    2 * (256 + 8 * numbers)
 }
 
 /// A number that differs between different histograms, but for accidents.

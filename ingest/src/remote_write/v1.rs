@@ -5,19 +5,19 @@ use demarc_store::Exemplar;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    MAX_HELP_BYTES, Metadata,
+    EXEMPLAR_BYTES, MAX_HELP_BYTES, Metadata,
     collect::Collector,
     histogram,
     incoming::{Incoming, RawSample},
     label::{labels, start_of},
 };
 use crate::{
-    WireError,
+    IngestError, WireError,
     receipt::Refusal,
     wire::{Value, Wire},
 };
 
-pub(super) fn read(body: &[u8], collector: &mut Collector<'_>) -> Result<(), WireError> {
+pub(super) fn read(body: &[u8], collector: &mut Collector<'_>) -> Result<(), IngestError> {
     let mut scratch = Vec::new();
     let mut request = Wire::new(body);
     while let Some((field, value)) = request.next()? {
@@ -35,7 +35,7 @@ fn series(
     bytes: &[u8],
     collector: &mut Collector<'_>,
     scratch: &mut Vec<u8>,
-) -> Result<(), WireError> {
+) -> Result<(), IngestError> {
     let mut message = Wire::new(bytes);
     // Where the labels stand, and whether anything else stands between them.
     let (mut first, mut last, mut is_scattered) = (0, 0, false);
@@ -54,13 +54,15 @@ fn series(
                 }
                 last = bytes.len() - message.remaining();
             }
-            2 => collector.values.samples.push(sample(value.bytes(2)?)?),
+            2 => collector.sample_read(sample(value.bytes(2)?)?)?,
             3 => {
                 let exemplar = exemplar(value.bytes(3)?)?;
+                collector.weigh(EXEMPLAR_BYTES)?;
                 collector.values.exemplars.push(exemplar);
             }
             4 => {
                 let histogram = histogram::read(value.bytes(4)?)?;
+                collector.weigh(histogram::memory_bytes(&histogram))?;
                 collector.values.histograms.push(histogram);
             }
             _ => {}

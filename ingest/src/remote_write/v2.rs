@@ -4,7 +4,7 @@ use demarc_store::Exemplar;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    MAX_HELP_BYTES, Metadata,
+    EXEMPLAR_BYTES, MAX_HELP_BYTES, Metadata,
     collect::Collector,
     histogram,
     incoming::{Incoming, RawSample},
@@ -12,7 +12,7 @@ use super::{
     v1::NewExemplar,
 };
 use crate::{
-    WireError,
+    IngestError, WireError,
     receipt::Refusal,
     wire::{Value, Wire},
 };
@@ -27,7 +27,7 @@ struct Symbols<'a> {
     hashes: Vec<u128>,
 }
 
-pub(super) fn read(body: &[u8], collector: &mut Collector<'_>) -> Result<(), WireError> {
+pub(super) fn read(body: &[u8], collector: &mut Collector<'_>) -> Result<(), IngestError> {
     let symbols = Symbols::read(body)?;
     let mut scratch = Scratch::default();
     let mut request = Wire::new(body);
@@ -124,20 +124,22 @@ fn series(
     symbols: &Symbols<'_>,
     collector: &mut Collector<'_>,
     scratch: &mut Scratch,
-) -> Result<(), WireError> {
+) -> Result<(), IngestError> {
     scratch.references.clear();
     let mut metadata = MetadataRefs::default();
     let mut message = Wire::new(bytes);
     while let Some((field, value)) = message.next()? {
         match field {
             1 => value.each_varint(1, |reference| scratch.references.push(reference))?,
-            2 => collector.values.samples.push(sample(value.bytes(2)?)?),
+            2 => collector.sample_read(sample(value.bytes(2)?)?)?,
             3 => {
                 let histogram = histogram::read(value.bytes(3)?)?;
+                collector.weigh(histogram::memory_bytes(&histogram))?;
                 collector.values.histograms.push(histogram);
             }
             4 => {
                 let exemplar = exemplar(value.bytes(4)?, symbols)?;
+                collector.weigh(EXEMPLAR_BYTES)?;
                 collector.values.exemplars.push(exemplar);
             }
             5 => metadata = metadata_refs(value.bytes(5)?)?,

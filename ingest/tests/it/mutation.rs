@@ -157,14 +157,20 @@ fn decompression_has_an_answer_for_everything() {
         ),
     ];
     for (compression, seed) in &seeds {
-        assert_eq!(compression.decompress(seed, 3000).unwrap(), plain);
+        assert_eq!(
+            compression.decompress(seed, 3000, &mut |_| Ok(())).unwrap(),
+            plain
+        );
         assert!(matches!(
-            compression.decompress(seed, 2999),
+            compression.decompress(seed, 2999, &mut |_| Ok(())),
             Err(IngestError::TooLarge { .. })
         ));
         for _ in 0..ROUNDS {
             let body = chance.mutate(seed);
-            is_the_senders_fault(compression.decompress(&body, 100_000), &body);
+            is_the_senders_fault(
+                compression.decompress(&body, 100_000, &mut |_| Ok(())),
+                &body,
+            );
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) async fn write(State(app): State<Arc<App>>, headers: HeaderMap, body:
     answer
 }
 
-async fn accept(app: &App, headers: &HeaderMap, body: Body) -> Result<Written, Failure> {
+async fn accept(app: &Arc<App>, headers: &HeaderMap, body: Body) -> Result<Written, Failure> {
     let tenant = tenant::of(headers.get(tenant::HEADER).map(|value| value.as_bytes()))
         .map_err(Failure::bad_request)?;
     let version = message(headers)?;
@@ -56,9 +56,14 @@ async fn accept(app: &App, headers: &HeaderMap, body: Body) -> Result<Written, F
     let body = body::read(headers, body, limit, &mut admission)
         .await
         .map_err(status::unread)?;
-    let work = app.ingest.remote_write(&tenant, version, body, admission);
-    telemetry::unless_own(&tenant, work)
-        .await
+    let app = Arc::clone(app);
+    // Goes on when the sender gives up: what is half done would be counted twice when it is sent again.
+    let work = tokio::spawn(async move {
+        let work = app.ingest.remote_write(&tenant, version, body, admission);
+        telemetry::unless_own(&tenant, work).await
+    });
+    work.await
+        .map_err(|error| status::died(&error))?
         .map_err(|error| status::otlp(&error))
 }
 

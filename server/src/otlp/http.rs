@@ -39,7 +39,7 @@ async fn logs(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Re
     export(&app, Signal::Logs, &headers, body).await
 }
 
-async fn export(app: &App, signal: Signal, headers: &HeaderMap, body: Body) -> Response {
+async fn export(app: &Arc<App>, signal: Signal, headers: &HeaderMap, body: Body) -> Response {
     let encoding = match encoding(headers) {
         Ok(encoding) => encoding,
         Err(failure) => return refusal(Encoding::Json, &failure),
@@ -51,7 +51,7 @@ async fn export(app: &App, signal: Signal, headers: &HeaderMap, body: Body) -> R
 }
 
 async fn accept(
-    app: &App,
+    app: &Arc<App>,
     signal: Signal,
     encoding: Encoding,
     headers: &HeaderMap,
@@ -71,9 +71,15 @@ async fn accept(
         body,
         admission,
     };
-    let work = app.ingest.otlp(&tenant, signal, payload);
-    let receipt = telemetry::unless_own(&tenant, work)
+    let app = Arc::clone(app);
+    // Goes on when the sender gives up: what is half done would be counted twice when it is sent again.
+    let work = tokio::spawn(async move {
+        let work = app.ingest.otlp(&tenant, signal, payload);
+        telemetry::unless_own(&tenant, work).await
+    });
+    let receipt = work
         .await
+        .map_err(|error| status::died(&error))?
         .map_err(|error| status::otlp(&error))?;
     Ok(encode_response(signal, encoding, &receipt))
 }

@@ -231,7 +231,11 @@ async fn deep_nesting_and_broken_bytes_are_bad_requests() {
         outer.extend_from_slice(&value);
         value = outer;
     }
-    let json = format!("{}{}", "{\"a\":[".repeat(5000), "]}".repeat(5000));
+    let json = format!(
+        "{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{{\"body\":{}{}}}]}}]}}]}}",
+        "{\"arrayValue\":{\"values\":[".repeat(5000),
+        "]}}".repeat(5000)
+    );
     let json_type = ("Content-Type", "application/json");
     let cases: [(Headers, Vec<u8>); 5] = [
         (&[PROTOBUF], value),
