@@ -25,7 +25,7 @@ const TENANT: &str = "demarc.entity.tenant";
 const CLAIM: &str = "demarc.entity.provenance";
 
 /// Most facts that are turned into rows at once, so that nobody waits long for the lock.
-const BATCH: usize = 5_000;
+const BATCH: usize = 400;
 
 /// How much is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,15 +9,18 @@ use demarc_proto::{EntityId, Nanos};
 use petgraph::{
     Direction,
     stable_graph::{EdgeIndex, NodeIndex, StableDiGraph},
-    visit::EdgeRef,
+    visit::{EdgeIndexable, EdgeRef, NodeIndexable},
 };
 
 use crate::{
     CallStats, Mappings, Provenance, RelationKind, TopologyConfig, address,
     entity::VIRTUAL,
-    history::{Claim, EntityHistory, Noted, RelationHistory, Sighting, Tie},
+    history::{Claim, EntityHistory, Noted, RelationHistory, Sighting, Tie, Told},
     mapping::NAME,
 };
+
+/// How many edges and nodes are looked at in one turn of forgetting.
+const FORGET_TURN: usize = 2_000;
 
 /// Key of a relation.
 pub(crate) type RelationKey = (EntityId, EntityId, RelationKind);
@@ -40,6 +43,9 @@ pub(crate) struct State {
     /// Those that changed by too little to be written yet.
     pub(crate) dirty_nodes_later: Vec<NodeIndex>,
     pub(crate) dirty_edges_later: Vec<EdgeIndex>,
+    /// Where forgetting goes on.
+    next_edge: usize,
+    next_node: usize,
     /// What was not taken because the limits were reached.
     pub(crate) refused: u64,
 }
@@ -129,16 +135,8 @@ impl State {
         let Some(version) = self.graph[node].versions.last() else {
             return;
         };
-        let told = Arc::clone(&version.told);
-        for key in &self.tying {
-            let value = match &**key {
-                NAME => Some(told.name.clone()),
-                key => told.attributes.text(key).map(|value| value.into_owned()),
-            };
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                let place = (Arc::clone(key), value);
-                self.values.entry(place).or_default().insert(node);
-            }
+        for place in tying_values(&self.tying, &version.told) {
+            self.values.entry(place).or_default().insert(node);
         }
     }
 
@@ -245,37 +243,60 @@ impl State {
         }
     }
 
-    /// Forgets what was told last before `horizon`: the store still has it.
-    pub(crate) fn forget(&mut self, horizon: Nanos) {
+    /// Looks at the next few edges and nodes and forgets those of them that were told of last before `horizon`: the store still has
+    /// them. A few at a time, since others wait for the lock.
+    pub(crate) fn forget_some(&mut self, horizon: Nanos) {
         let is_old = |newest: Option<Nanos>| newest.is_none_or(|newest| newest < horizon);
-        let old_edges: Vec<EdgeIndex> = self
-            .graph
-            .edge_indices()
-            .filter(|edge| !self.graph[*edge].is_queued && is_old(self.graph[*edge].newest()))
-            .collect();
-        for edge in old_edges {
-            if let Some((from, to)) = self.graph.edge_endpoints(edge) {
+        let (edges, nodes) = (self.graph.edge_bound(), self.graph.node_bound());
+        for _ in 0..FORGET_TURN.min(edges) {
+            let edge = EdgeIndex::new(self.next_edge % edges);
+            self.next_edge = self.next_edge.wrapping_add(1);
+            let history = self.graph.edge_weight(edge);
+            let is_gone = history.is_some_and(|one| !one.is_queued && is_old(one.newest()));
+            if let Some((from, to)) = self.graph.edge_endpoints(edge).filter(|_| is_gone) {
                 self.edges.remove(&(from, to, self.graph[edge].kind));
                 self.graph.remove_edge(edge);
             }
         }
-        let old_nodes: Vec<NodeIndex> = self
-            .graph
-            .node_indices()
-            .filter(|node| {
-                let history = &self.graph[*node];
-                let is_alone = self.graph.neighbors_undirected(*node).next().is_none();
-                !history.is_queued && is_alone && is_old(history.newest())
-            })
-            .collect();
-        for node in old_nodes {
-            if let Some(history) = self.graph.remove_node(node) {
-                self.index.remove(&history.id);
+        for _ in 0..FORGET_TURN.min(nodes) {
+            let node = NodeIndex::new(self.next_node % nodes);
+            self.next_node = self.next_node.wrapping_add(1);
+            let history = self.graph.node_weight(node);
+            let is_gone = history.is_some_and(|one| !one.is_queued && is_old(one.newest()));
+            let is_alone = || self.graph.neighbors_undirected(node).next().is_none();
+            if is_gone && is_alone() {
+                self.remove(node);
             }
         }
-        self.values.retain(|_, nodes| {
-            nodes.retain(|node| self.graph.contains_node(*node));
-            !nodes.is_empty()
-        });
     }
+
+    fn remove(&mut self, node: NodeIndex) {
+        let Some(history) = self.graph.remove_node(node) else {
+            return;
+        };
+        self.index.remove(&history.id);
+        for version in &history.versions {
+            for place in tying_values(&self.tying, &version.told) {
+                if let Some(nodes) = self.values.get_mut(&place) {
+                    nodes.remove(&node);
+                    if nodes.is_empty() {
+                        self.values.remove(&place);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The values by which an entity can be tied, as one signal tells of them.
+fn tying_values(tying: &[Arc<str>], told: &Told) -> Vec<(Arc<str>, String)> {
+    let value = |key: &Arc<str>| {
+        let value = match &**key {
+            NAME => Some(told.name.clone()),
+            key => told.attributes.text(key).map(|value| value.into_owned()),
+        };
+        let value = value.filter(|value| !value.is_empty())?;
+        Some((Arc::clone(key), value))
+    };
+    tying.iter().filter_map(value).collect()
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use demarc_proto::{Clock, EntityId, Nanos, Observation, TenantId};
-use demarc_store::Store;
+use demarc_store::{Rows, Store};
 use parking_lot::{RwLock, RwLockReadGuard};
 use petgraph::stable_graph::NodeIndex;
 
@@ -14,7 +14,7 @@ use crate::{
     ConflictKind, Graph, ImportReport, ImportRequest, ImportRun, Mappings, Problems, Relation,
     Responsibility, TopologyConfig, TopologyError, UnmappedMetric, calls, identify,
     import::{self, Ground, Importer},
-    persist::{self, Amount},
+    persist::{self, Amount, RowsByTenant},
     problem,
     sight::Sight,
     state::State,
@@ -23,6 +23,11 @@ use crate::{
 
 /// Observations that are merged, and nodes that are read, before others get their turn.
 const TURN: usize = 512;
+
+/// Turns of forgetting after each writing.
+const FORGET_TURNS: usize = 50;
+/// Rows that are gathered before they are written together.
+const WRITE_ROWS: usize = 10_000;
 
 /// All entities and relations of all tenants.
 #[derive(Debug)]
@@ -292,7 +297,9 @@ impl Topology {
     pub async fn persist(&self) -> Result<(), TopologyError> {
         self.write(Amount::Due).await?;
         let horizon = self.clock.now().minus(self.config.history());
-        self.state.write().forget(horizon);
+        for _ in 0..FORGET_TURNS {
+            self.state.write().forget_some(horizon);
+        }
         Ok(())
     }
 
@@ -305,20 +312,37 @@ impl Topology {
     async fn write(&self, amount: Amount) -> Result<(), TopologyError> {
         self.state.write().queue_later();
         let owners = (&self.responsibility, self.clock.now());
+        let mut rows = RowsByTenant::new();
         loop {
             let changed = persist::changed(&mut self.state.write(), owners, amount, &self.config);
-            let Some(rows) = changed else { return Ok(()) };
-            for (tenant, rows) in rows {
-                let Ok(tenant) = TenantId::new(tenant) else {
-                    continue;
-                };
-                if let Err(error) = self.store.append(&tenant, rows).await {
-                    // Which facts these rows were of is not known any more; a row that is written twice does no harm.
-                    self.state.write().mark_unkept();
-                    return Err(error.into());
-                }
+            let is_last = changed.is_none();
+            for (tenant, more) in changed.unwrap_or_default() {
+                let gathered = rows.entry(tenant).or_default();
+                gathered.entities.extend(more.entities);
+                gathered.relations.extend(more.relations);
+            }
+            let count: usize = rows.values().map(Rows::len).sum();
+            if is_last || count >= WRITE_ROWS {
+                self.append(std::mem::take(&mut rows)).await?;
+            }
+            if is_last {
+                return Ok(());
             }
         }
+    }
+
+    async fn append(&self, rows: RowsByTenant) -> Result<(), TopologyError> {
+        for (tenant, rows) in rows {
+            let Ok(tenant) = TenantId::new(tenant) else {
+                continue;
+            };
+            if let Err(error) = self.store.append(&tenant, rows).await {
+                // Which facts these rows were of is not known any more; a row that is written twice does no harm.
+                self.state.write().mark_unkept();
+                return Err(error.into());
+            }
+        }
+        Ok(())
     }
 }
 
