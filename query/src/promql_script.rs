@@ -18,7 +18,7 @@ use crate::{
     Answer, Engine, QueryError, RangeParams, Value,
     promql::{self, PointValue},
 };
-use command::{Command, Eval, When};
+use command::{Command, Eval, Step, When};
 use expect::{Expected, Kind};
 
 /// What came of a script.
@@ -30,18 +30,18 @@ pub struct Report {
     pub failures: Vec<Failure>,
 }
 
-/// An evaluation that does not hold.
+/// An evaluation that does not hold, or another command that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The line of its `eval`, from 1.
     pub line: usize,
-    /// The query.
+    /// The query; of a command that cannot be understood, its first line.
     pub query: String,
     /// What was expected and what came.
     pub fault: String,
 }
 
-/// A line that is no command, or that cannot be carried out.
+/// A line that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct ScriptError {
@@ -67,18 +67,29 @@ pub async fn run(
             message: error.to_string(),
         })
     };
-    for (line, command) in command::parse(script)? {
+    for Step {
+        line,
+        text,
+        command,
+    } in command::parse(script)
+    {
         let tenant = tenant(generation, line)?;
         let failed = |message: String| ScriptError { line, message };
         match command {
-            Command::Clear => generation += 1,
-            Command::Load(rows) => {
+            // What cannot be understood does not hold; the rest of the script may.
+            Err(fault) => report.failures.push(Failure {
+                line,
+                query: text.to_owned(),
+                fault,
+            }),
+            Ok(Command::Clear) => generation += 1,
+            Ok(Command::Load(rows)) => {
                 store
                     .append(&tenant, rows)
                     .await
                     .map_err(|error| failed(error.to_string()))?;
             }
-            Command::Eval(eval) => match check(engine, &tenant, &eval).await {
+            Ok(Command::Eval(eval)) => match check(engine, &tenant, &eval).await {
                 Ok(()) => report.passed += 1,
                 Err(fault) => report.failures.push(Failure {
                     line,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use demarc_proto::Millis;
 use demarc_store::Rows;
 
-use super::{ScriptError, expect::Expected, load, nhcb};
+use super::{expect::Expected, load, nhcb};
 use crate::{RangeParams, promql};
 
 /// One command.
@@ -28,8 +28,15 @@ pub(super) enum When {
     Range(RangeParams),
 }
 
-/// All commands with their lines, from 1.
-pub(super) fn parse(script: &str) -> Result<Vec<(usize, Command)>, ScriptError> {
+/// A command and its line, from 1; or what is wrong with it.
+pub(super) struct Step<'a> {
+    pub(super) line: usize,
+    pub(super) text: &'a str,
+    pub(super) command: Result<Command, String>,
+}
+
+/// All commands in their order.
+pub(super) fn parse(script: &str) -> Vec<Step<'_>> {
     let mut lines = script
         .lines()
         .enumerate()
@@ -39,7 +46,6 @@ pub(super) fn parse(script: &str) -> Result<Vec<(usize, Command)>, ScriptError> 
     let ends = blocks(script);
     let mut commands = Vec::new();
     while let Some((at, line)) = lines.next() {
-        let failed = |message: String| ScriptError { line: at, message };
         let mut block = Vec::new();
         if !line.starts_with("clear") {
             let end = ends[at - 1];
@@ -47,10 +53,13 @@ pub(super) fn parse(script: &str) -> Result<Vec<(usize, Command)>, ScriptError> 
                 block.push(next);
             }
         }
-        let command = command(line, &block).map_err(failed)?;
-        commands.push((at, command));
+        commands.push(Step {
+            line: at,
+            text: line,
+            command: command(line, &block),
+        });
     }
-    Ok(commands)
+    commands
 }
 
 /// For each line, the number of the first line behind it that is blank or a comment, both from 1.

@@ -143,4 +143,12 @@ fn scripts_are_run_and_failures_shown_with_line_expectation_and_answer() {
         assert!(out.contains(part), "{part:?} is not in:\n{out}");
     }
     assert!(error.contains("1 evaluations do not hold"), "{error}");
+    let odd = script("odd.test", "lood 1m\n\neval instant at 1m 1\n  1\n");
+    let (_, out, _) = demarc(&["test", "promql", &odd]);
+    for part in [
+        "odd.test:1: lood 1m\n  \"lood\" is no command\n",
+        "1 passed, 1 failed",
+    ] {
+        assert!(out.contains(part), "{part:?} is not in:\n{out}");
+    }
 }
