@@ -34,6 +34,23 @@ pub enum QueryError {
     /// The query ran longer than it may.
     #[error("the query ran longer than {0:?}")]
     Timeout(Duration),
+    /// Whoever asked went away, or the server stops.
+    #[error("the query was canceled")]
+    Canceled,
+    /// Too many queries of the tenant wait already.
+    #[error(
+        "too many outstanding requests: {queued} queries of this tenant wait already; try again later"
+    )]
+    Busy {
+        /// How many may wait.
+        queued: usize,
+    },
+    /// The engine is at fault.
+    #[error("the query failed inside the engine; its log says where")]
+    Panicked,
+    /// The operating system gives no threads.
+    #[error("start threads for queries")]
+    Threads(#[source] std::io::Error),
     /// DataFusion could not plan or run it.
     #[error("run query")]
     Execution(#[from] DataFusionError),
@@ -48,6 +65,10 @@ impl QueryError {
         match self {
             Self::Parse(_) | Self::Parameter(_) | Self::Unsupported { .. } => "bad_data",
             Self::Timeout(_) => "timeout",
+            Self::Canceled => "canceled",
+            Self::Busy { .. } => "unavailable",
+            Self::Panicked | Self::Threads(_) => "internal",
+            Self::Store(demarc_store::StoreError::Regex { .. }) => "bad_data",
             Self::Execution(error) if is_callers_fault(error) => "bad_data",
             _ => "execution",
         }

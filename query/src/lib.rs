@@ -2,19 +2,34 @@
 //!
 //! text -> parse -> plan -> DataFusion scans of head and files -> [`Answer`] | [`Frame`] | spans
 //!
-//! Invariants: never writes; every entry point takes a tenant and is bound by [`QueryConfig`]; a query sees one snapshot.
+//! Invariants: never writes; every entry point takes a tenant and is bound by [`QueryConfig`]; a query sees one snapshot per
+//! tenant; it runs on threads of its own and stops when its time is over or nobody waits for it.
 //!
-//! Reading order: [`Engine`], `table` (a snapshot's table as a DataFusion table), `promql` (the evaluator), `sql`.
+//! Reading order: [`Engine`], [`Reader`] (who asks), `workers` and `budget` (when, and how much), `reading` (what a query
+//! sees), `table` (a snapshot's table as a DataFusion table), `promql` (the evaluator).
 
+mod budget;
 mod config;
 mod engine;
 mod error;
+mod memory;
+mod metric;
 pub mod promql;
 pub mod promql_script;
+mod reader;
+mod reading;
 mod session;
 mod table;
+mod tenants;
+mod view;
+mod workers;
 
-pub use config::QueryConfig;
-pub use engine::{Engine, Frame, Metadata, RangeParams};
+pub use config::{QueryConfig, TenantLimits};
+pub use engine::Engine;
 pub use error::QueryError;
 pub use promql::{Answer, Point, PointValue, Value};
+pub use reader::{
+    Census, ExemplarPoint, ExemplarSeries, Found, Frame, Metadata, Options, RangeParams, Reader,
+    Reply, Source, Stats, Where, selects,
+};
+pub use tenants::Tenants;

@@ -20,6 +20,8 @@ pub enum Scope {
 /// The rules of one file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleSet {
+    /// Where they stand: a path, or a name for those that are built in.
+    pub file: String,
     /// Whose data.
     pub scope: Scope,
     /// Evaluated on their own; the rules within one in order.
@@ -78,7 +80,14 @@ impl RuleSet {
     /// The rules that hold for every tenant unless the configuration says otherwise.
     pub fn defaults() -> Self {
         let text = include_str!("../defaults/red.yaml");
-        Self::from_yaml(Scope::EveryTenant, text).expect("the shipped rules are tested")
+        let set = Self::from_yaml(Scope::EveryTenant, text).expect("the shipped rules are tested");
+        set.in_file("defaults/red.yaml")
+    }
+
+    /// These rules, said to stand in `file`.
+    pub fn in_file(mut self, file: impl Into<String>) -> Self {
+        self.file = file.into();
+        self
     }
 
     /// Reads a rule file's text. The error names group and rule.
@@ -93,7 +102,12 @@ impl RuleSet {
             }
             groups.push(group.checked().map_err(RulesError::File)?);
         }
-        Ok(Self { scope, groups })
+        let file = String::new();
+        Ok(Self {
+            file,
+            scope,
+            groups,
+        })
     }
 }
 

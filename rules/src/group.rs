@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use demarc_proto::{Labels, METRIC_NAME, Nanos, TenantId};
@@ -53,10 +53,21 @@ pub enum Transition {
     Resolved,
 }
 
+/// How the last evaluation of one rule went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleHealth {
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed; `None` when it did not.
+    pub error: Option<String>,
+}
+
 /// What is remembered of a group between evaluations.
 #[derive(Debug, Default)]
 pub(crate) struct GroupState {
     pub(crate) evaluated_at: Option<Nanos>,
+    /// How the last evaluation went, by rule; empty before the first.
+    pub(crate) health: Vec<RuleHealth>,
     /// By rule and labels.
     pub(crate) alerts: BTreeMap<(usize, Labels), Alert>,
     /// Series that the last evaluation wrote: they end when the next does not.
@@ -113,26 +124,24 @@ pub(crate) async fn evaluate(
             Err(failure) => outcome.failures.push(failure),
         }
     }
-    for (at, rule) in group.rules.iter().enumerate() {
-        let expr = match rule {
-            Rule::Alert(rule) => &rule.expr,
-            Rule::Record(rule) => &rule.expr,
+    let mut health = Vec::with_capacity(group.rules.len());
+    for at in 0..group.rules.len() {
+        let begun = Instant::now();
+        let turn = Turn {
+            tenant,
+            group,
+            at,
+            now,
         };
-        let result = query(engine, tenant, expr, now, group.limit).await;
-        match (rule, result) {
-            (Rule::Record(rule), Ok(vector)) => {
-                let recorded = record(rule, vector);
-                state.written_now(&recorded, &mut series);
-                let written = write(store, tenant, &recorded, now).await;
-                outcome.failures.extend(written.err());
-            }
-            (Rule::Alert(rule), Ok(vector)) => {
-                let alerts = alerts(tenant, rule, vector, now);
-                advance(at, rule, alerts, state, now, &mut outcome);
-            }
-            (_, Err(failure)) => outcome.failures.push(failure),
-        }
+        let done = turn.evaluate((engine, store), state, &mut series, &mut outcome);
+        let failure = done.await.err();
+        health.push(RuleHealth {
+            took: begun.elapsed(),
+            error: failure.as_ref().map(chain),
+        });
+        outcome.failures.extend(failure);
     }
+    state.health = health;
     series.extend(state.alerts.values().flat_map(series_of));
     let written = std::mem::take(&mut state.written);
     let recorded = std::mem::take(&mut state.recorded);
@@ -164,6 +173,55 @@ fn series_of(alert: &Alert) -> [(Labels, f64); 2] {
     is_active.set(METRIC_NAME, "ALERTS");
     is_active.set("alertstate", alert.state.as_str());
     [(since, alert.state.since().as_secs_f64()), (is_active, 1.0)]
+}
+
+/// One rule's turn within an evaluation.
+struct Turn<'a> {
+    tenant: &'a TenantId,
+    group: &'a Group,
+    /// Which rule.
+    at: usize,
+    now: Nanos,
+}
+
+impl Turn<'_> {
+    async fn evaluate(
+        &self,
+        (engine, store): (&Engine, &Store),
+        state: &mut GroupState,
+        series: &mut BTreeMap<Labels, f64>,
+        outcome: &mut Outcome,
+    ) -> Result<(), RulesError> {
+        let rule = &self.group.rules[self.at];
+        let expr = match rule {
+            Rule::Alert(rule) => &rule.expr,
+            Rule::Record(rule) => &rule.expr,
+        };
+        let vector = query(engine, self.tenant, expr, self.now, self.group.limit).await?;
+        match rule {
+            Rule::Record(rule) => {
+                let recorded = record(rule, vector);
+                state.written_now(&recorded, series);
+                write(store, self.tenant, &recorded, self.now).await?;
+            }
+            Rule::Alert(rule) => {
+                let alerts = alerts(self.tenant, rule, vector, self.now);
+                advance(self.at, rule, alerts, state, self.now, outcome);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A failure with all that caused it.
+fn chain(failure: &RulesError) -> String {
+    let mut text = failure.to_string();
+    let mut source = std::error::Error::source(failure);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 async fn query(

@@ -19,5 +19,5 @@ mod template;
 pub use alert::{AlertState, Condition, Timing, step};
 pub use error::RulesError;
 pub use file::{AlertRule, Group, RecordRule, Rule, RuleSet, Scope};
-pub use group::{Alert, AlertEvent, Transition};
-pub use rules::{Rules, RulesConfig};
+pub use group::{Alert, AlertEvent, RuleHealth, Transition};
+pub use rules::{GroupView, Rules, RulesConfig};

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::{
-    Alert, AlertEvent, Group, RuleSet, Scope,
+    Alert, AlertEvent, Group, RuleHealth, RuleSet, Scope,
     group::{self, GroupState},
 };
 
@@ -30,6 +30,21 @@ impl Default for RulesConfig {
             excluded_tenants: vec!["demarc".to_owned()],
         }
     }
+}
+
+/// A group as one tenant sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupView {
+    /// Where it stands.
+    pub file: String,
+    /// Its rules.
+    pub group: Group,
+    /// How often it is evaluated.
+    pub interval: Duration,
+    /// When it was evaluated last.
+    pub evaluated_at: Option<Nanos>,
+    /// How that went, by rule; empty before the first time.
+    pub health: Vec<RuleHealth>,
 }
 
 /// Key of a group's state: tenant, set, group.
@@ -139,8 +154,8 @@ impl Rules {
             .collect()
     }
 
-    /// The groups that are evaluated on a tenant's data, with the time of the last evaluation.
-    pub async fn groups(&self, tenant: &TenantId) -> Vec<(Group, Option<Nanos>)> {
+    /// The groups that are evaluated on a tenant's data, and how their last evaluation went.
+    pub async fn groups(&self, tenant: &TenantId) -> Vec<GroupView> {
         let states = self.states.lock().await;
         let mut groups = Vec::new();
         for (set_at, set) in self.sets.iter().enumerate() {
@@ -153,7 +168,13 @@ impl Rules {
             }
             for (group_at, group) in set.groups.iter().enumerate() {
                 let state = states.get(&(tenant.clone(), set_at, group_at));
-                groups.push((group.clone(), state.and_then(|state| state.evaluated_at)));
+                groups.push(GroupView {
+                    file: set.file.clone(),
+                    group: group.clone(),
+                    interval: self.interval(group),
+                    evaluated_at: state.and_then(|state| state.evaluated_at),
+                    health: state.map(|state| state.health.clone()).unwrap_or_default(),
+                });
             }
         }
         groups

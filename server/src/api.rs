@@ -1,10 +1,12 @@
 //! The handlers of the HTTP API, one file per subject.
 
 pub(crate) mod changes;
+pub(crate) mod document;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod incident;
 pub(crate) mod metrics;
+pub(crate) mod number;
 pub(crate) mod params;
 pub(crate) mod prometheus;
 pub(crate) mod remote_write;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use demarc_incident::{Demarcation, Registry};
 use demarc_ingest::Ingest;
 use demarc_notify::Notifier;
-use demarc_proto::{Clock, Observation, SystemClock, TenantId};
+use demarc_proto::{Clock, Nanos, Observation, SystemClock, TenantId};
 use demarc_query::Engine;
 use demarc_report::ReportConfig;
 use demarc_rules::Rules;
@@ -32,6 +32,8 @@ pub(crate) struct App {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) report: ReportConfig,
     pub(crate) operator: TenantId,
+    pub(crate) config: Config,
+    pub(crate) started: Nanos,
 }
 
 /// What ingest noticed, on its way to the topology.
@@ -77,15 +79,10 @@ impl App {
             config.incident.clone(),
             Arc::clone(&clock),
         );
-        let operator = config.operator()?;
-        let notifier = Arc::new(Notifier::new(
-            config.notify.clone(),
-            operator.clone(),
-            config.external_url.clone(),
-            Arc::clone(&clock),
-        ));
-        let report = config.report.clone();
+        let notifier = notifier(config, &clock)?;
         let app = Self {
+            started: clock.now(),
+            config: config.clone(),
             clock,
             store,
             ingest,
@@ -94,8 +91,8 @@ impl App {
             rules,
             demarcation,
             notifier,
-            report,
-            operator,
+            report: config.report.clone(),
+            operator: config.operator()?,
         };
         Ok((Arc::new(app), observations))
     }
@@ -107,4 +104,13 @@ impl App {
         self.store.close().await?;
         Ok(())
     }
+}
+
+fn notifier(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Notifier>> {
+    Ok(Arc::new(Notifier::new(
+        config.notify.clone(),
+        config.operator()?,
+        config.external_url.clone(),
+        Arc::clone(clock),
+    )))
 }

@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use crate::{
     app::{App, Observations},
+    metric,
     status::chain,
 };
 
@@ -99,6 +100,7 @@ fn announce(app: &Arc<App>, incident: Incident) {
 }
 
 fn notify(app: &Arc<App>, incident: Incident, occasion: Occasion) {
+    metric::count(&incident, occasion);
     let graph = app.topology.graph_at(app.clock.now());
     let notifier = Arc::clone(&app.notifier);
     // A slow receiver must not hold up the next evaluation.

@@ -147,7 +147,8 @@ impl Config {
                 .with_context(|| format!("rule_files.path {}", file.path.display()))?;
             sets.push(
                 RuleSet::from_yaml(scope, &text)
-                    .with_context(|| file.path.display().to_string())?,
+                    .with_context(|| file.path.display().to_string())?
+                    .in_file(file.path.display().to_string()),
             );
         }
         Ok(sets)

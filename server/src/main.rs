@@ -14,6 +14,7 @@ mod cli;
 mod command;
 mod config;
 mod connection;
+mod metric;
 mod otlp;
 mod routes;
 mod serve;

@@ -23,28 +23,6 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// All routes; `docs/api.md` describes them.
 pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
-    let prometheus = Router::new()
-        .route(
-            "/api/v1/query",
-            get(prometheus::query).post(prometheus::query),
-        )
-        .route(
-            "/api/v1/query_range",
-            get(prometheus::query_range).post(prometheus::query_range),
-        )
-        .route(
-            "/api/v1/series",
-            get(prometheus::series).post(prometheus::series),
-        )
-        .route(
-            "/api/v1/labels",
-            get(prometheus::labels).post(prometheus::labels),
-        )
-        .route("/api/v1/label/{name}/values", get(prometheus::label_values))
-        .route("/api/v1/metadata", get(prometheus::metadata))
-        .route("/api/v1/status/buildinfo", get(prometheus::buildinfo))
-        .route("/api/v1/alerts", get(rules::alerts))
-        .route("/api/v1/rules", get(rules::rules));
     let own = Router::new()
         .route("/api/v1/sql", post(sql::sql))
         .route("/api/v1/traces/{id}", get(trace::trace))
@@ -67,10 +45,12 @@ pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
         .route("/api/v1/incidents/{id}/report", get(incident::report))
         .route("/api/v1/incidents/{id}/verify", post(incident::verify))
         .route("/api/v1/notifications", get(incident::notifications));
-    prometheus
+    prometheus()
         .merge(own)
         .route("/api/v1/write", post(remote_write::write))
         .route("/api/v1/push", post(remote_write::write))
+        // Clients of Mimir and Cortex ask below this prefix.
+        .nest("/prometheus", prometheus())
         .route("/", get(health::index))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -82,4 +62,40 @@ pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
         )
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CompressionLayer::new())
+}
+
+/// The Prometheus HTTP API.
+fn prometheus() -> Router<Arc<App>> {
+    use prometheus::{discover, exemplar, federate, status, syntax, target};
+    let queries = Router::new()
+        .route("/query", get(prometheus::query).post(prometheus::query))
+        .route(
+            "/query_range",
+            get(prometheus::query_range).post(prometheus::query_range),
+        )
+        .route(
+            "/query_exemplars",
+            get(exemplar::exemplars).post(exemplar::exemplars),
+        )
+        .route("/format_query", get(syntax::format).post(syntax::format))
+        .route("/parse_query", get(syntax::parse).post(syntax::parse))
+        .route("/series", get(discover::series).post(discover::series))
+        .route("/labels", get(discover::labels).post(discover::labels))
+        .route("/label/{name}/values", get(discover::label_values))
+        .route("/metadata", get(discover::metadata))
+        .route("/alerts", get(rules::alerts))
+        .route("/rules", get(rules::rules));
+    let status = Router::new()
+        .route("/targets", get(target::targets))
+        .route("/alertmanagers", get(status::alertmanagers))
+        .route("/status/buildinfo", get(status::buildinfo))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/runtimeinfo", get(status::runtimeinfo))
+        .route("/status/tsdb", get(status::tsdb));
+    Router::new()
+        .nest("/api/v1", queries.merge(status))
+        .route("/federate", get(federate::federate))
+        .route("/-/healthy", get(health::healthz))
+        .route("/-/ready", get(health::readyz))
 }

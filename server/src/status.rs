@@ -13,7 +13,6 @@ use demarc_query::QueryError;
 use demarc_report::ReportError;
 use demarc_store::StoreError;
 use demarc_topology::TopologyError;
-use serde_json::json;
 use tonic::Code;
 
 use crate::{body::Unread, otlp::Failure};
@@ -35,6 +34,20 @@ impl ApiError {
         }
     }
 
+    /// A parameter whose value cannot be right.
+    pub(crate) fn parameter(name: &str, fault: impl std::fmt::Display) -> Self {
+        Self::bad_request(format!("invalid parameter {name:?}: {fault}"))
+    }
+
+    /// The fault of a query or selector that came as the parameter `name`.
+    pub(crate) fn of_text(name: &str, fault: QueryError) -> Self {
+        match fault {
+            QueryError::Parse(fault) => Self::parameter(name, fault),
+            fault @ QueryError::Unsupported { .. } => Self::parameter(name, fault),
+            fault => fault.into(),
+        }
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
@@ -52,9 +65,23 @@ impl ApiError {
     }
 }
 
+/// The form in which the Prometheus HTTP API tells of errors.
+#[derive(serde::Serialize)]
+struct Fault {
+    status: &'static str,
+    #[serde(rename = "errorType")]
+    kind: &'static str,
+    #[serde(rename = "error")]
+    message: String,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({"status": "error", "errorType": self.kind, "error": self.message});
+        let body = Fault {
+            status: "error",
+            kind: self.kind,
+            message: self.message,
+        };
         (self.status, Json(body)).into_response()
     }
 }
@@ -63,7 +90,10 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         let status = match error.kind() {
             "bad_data" => StatusCode::BAD_REQUEST,
-            "timeout" => StatusCode::SERVICE_UNAVAILABLE,
+            "timeout" | "unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+            // Nobody reads it: whoever asked is gone.
+            "canceled" => StatusCode::from_u16(499).expect("499 is a status code"),
+            "internal" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self {

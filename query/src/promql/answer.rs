@@ -1,12 +1,8 @@
 //! From evaluated series to answers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use demarc_proto::{Labels, Millis};
-use demarc_store::Snapshot;
 
 use super::{
     ast::{Expr, RangeSelector},
@@ -15,7 +11,7 @@ use super::{
     sort,
     value::{Asked, Cell, Series, Steps, drop_names},
 };
-use crate::{QueryConfig, QueryError};
+use crate::{QueryError, reading::Reading};
 
 /// What a PromQL query evaluates to.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,51 +83,19 @@ pub(crate) struct Prepared {
     pub(crate) asked: Asked,
 }
 
-/// Evaluates a query on a thread of its own, until nobody waits for it any more.
-pub(crate) async fn evaluate(
-    snapshot: Snapshot,
-    config: QueryConfig,
-    query: Prepared,
-) -> Result<Answer, QueryError> {
+/// Evaluates a query; must be called on a thread of a runtime that may be blocked.
+pub(crate) fn evaluate(reading: &Reading, query: &Prepared) -> Result<Answer, QueryError> {
     let runtime = tokio::runtime::Handle::current();
-    let guard = CancelOnDrop(Arc::default());
-    let is_cancelled = Arc::clone(&guard.0);
-    let work = tokio::task::spawn_blocking(move || {
-        run(&snapshot, &config, runtime, &query, &is_cancelled)
-    });
-    let answer = work.await;
-    drop(guard);
-    answer.unwrap_or_else(|error| {
-        Err(QueryError::Evaluation(format!(
-            "the evaluation broke off: {error}"
-        )))
-    })
-}
-
-/// Tells the evaluation to stop when the waiting for it ends.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    tokio::task::block_in_place(|| run(reading, runtime, query))
 }
 
 fn run(
-    snapshot: &Snapshot,
-    config: &QueryConfig,
+    reading: &Reading,
     runtime: tokio::runtime::Handle,
     query: &Prepared,
-    is_cancelled: &AtomicBool,
 ) -> Result<Answer, QueryError> {
     let Prepared { text, expr, asked } = query;
-    let eval = Eval::new(
-        snapshot,
-        config,
-        runtime,
-        is_cancelled,
-        (text, expr, *asked),
-    );
+    let eval = Eval::new(reading, runtime, (text, expr, *asked));
     let value = if asked.is_range {
         range(&eval, expr, asked.steps)?
     } else {

@@ -27,8 +27,11 @@ pub(super) fn of_time(name: &str) -> Option<fn(f64) -> f64> {
     })
 }
 
+/// No calendar goes beyond this many days, and no sum of a few overflows below it.
+const MAX_DAYS: i64 = 1_000_000_000_000_000;
+
 fn days(at: f64) -> i64 {
-    (at / 86_400.0).floor() as i64
+    ((at / 86_400.0).floor() as i64).clamp(-MAX_DAYS, MAX_DAYS)
 }
 
 /// Year, month and day of a day since the epoch (proleptic Gregorian calendar).
@@ -72,5 +75,14 @@ mod tests {
         assert_eq!(part("day_of_year"), 60.0);
         assert_eq!(part("days_in_month"), 29.0);
         assert_eq!((part("hour"), part("minute")), (12.0, 30.0));
+    }
+
+    #[test]
+    fn times_beyond_every_calendar_have_parts() {
+        for at in [1e300, -1e300, f64::INFINITY, f64::NAN] {
+            for name in ["year", "month", "day_of_year", "days_in_month"] {
+                of_time(name).unwrap()(at);
+            }
+        }
     }
 }

@@ -2,32 +2,24 @@
 //!
 //! It runs on a thread of its own, so that a long calculation stops nobody else; only the leaves wait for files.
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-};
-
-use demarc_store::Snapshot;
+use std::collections::BTreeSet;
 
 use super::{
     annotation::{Note, Notes},
     ast::{Expr, Span, Unary, UnaryOp},
     value::{ABSENT, Asked, Series, Steps, is_absent},
 };
-use crate::{QueryConfig, QueryError};
+use crate::{QueryConfig, QueryError, reading::Reading};
 
 /// One evaluation: what it reads, what it may cost, what it found odd.
 pub(super) struct Eval<'a> {
-    pub(super) snapshot: &'a Snapshot,
+    pub(super) reading: &'a Reading,
     pub(super) config: &'a QueryConfig,
     pub(super) asked: Asked,
     pub(super) runtime: tokio::runtime::Handle,
     /// The selectors, by where they begin, of whose histograms only count and sum are used.
     pub(super) counts_only: BTreeSet<usize>,
     pub(super) notes: Notes,
-    samples: AtomicUsize,
-    cells: AtomicUsize,
-    is_cancelled: &'a AtomicBool,
 }
 
 /// The value of an expression at all steps.
@@ -40,25 +32,20 @@ pub(super) enum Outcome {
 
 impl<'a> Eval<'a> {
     pub(super) fn new(
-        snapshot: &'a Snapshot,
-        config: &'a QueryConfig,
+        reading: &'a Reading,
         runtime: tokio::runtime::Handle,
-        is_cancelled: &'a AtomicBool,
         query: (&str, &Expr, Asked),
     ) -> Self {
         let (text, expr, asked) = query;
         let mut counts_only = BTreeSet::new();
         find_counts_only(expr, Use::Whole, &mut counts_only);
         Self {
-            snapshot,
-            config,
+            reading,
+            config: &reading.config,
             asked,
             runtime,
             counts_only,
             notes: Notes::new(text),
-            samples: AtomicUsize::new(0),
-            cells: AtomicUsize::new(0),
-            is_cancelled,
         }
     }
 
@@ -67,33 +54,22 @@ impl<'a> Eval<'a> {
     }
 
     pub(super) fn lookback(&self) -> i64 {
-        self.config.lookback_seconds as i64 * 1000
+        (self.config.lookback_seconds * 1000.0) as i64
     }
 
-    /// Counts samples as they are loaded.
-    pub(super) fn count(&self, rows: usize) -> Result<(), QueryError> {
-        let before = self.samples.fetch_add(rows, Ordering::Relaxed);
-        if before.saturating_add(rows) > self.config.max_samples {
-            return Err(too_many_samples(self.config.max_samples));
-        }
-        Ok(())
+    /// Counts samples as they are loaded; fails when they are too many, and as [`Self::check_alive`] does.
+    pub(super) fn count(&self, samples: usize) -> Result<(), QueryError> {
+        self.reading.budget.take_samples(samples)
     }
 
     /// Counts the values that are held while evaluating, before there is room for them: one for each series and step.
     pub(super) fn hold(&self, cells: usize) -> Result<(), QueryError> {
-        let before = self.cells.fetch_add(cells, Ordering::Relaxed);
-        if before.saturating_add(cells) > self.config.max_samples {
-            return Err(too_many_samples(self.config.max_samples));
-        }
-        Ok(())
+        self.reading.budget.take_cells(cells)
     }
 
-    /// Fails once nobody waits for the answer any more.
+    /// Fails once nobody waits for the answer any more, or the time for it is over.
     pub(super) fn check_alive(&self) -> Result<(), QueryError> {
-        if self.is_cancelled.load(Ordering::Relaxed) {
-            return Err(QueryError::Evaluation("the query was cancelled".to_owned()));
-        }
-        Ok(())
+        self.reading.budget.check()
     }
 
     /// Evaluates an expression that is not a range vector.

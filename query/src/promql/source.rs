@@ -13,7 +13,7 @@ use datafusion::{
     prelude::{Expr as Filter, col, lit},
 };
 use demarc_proto::{Matcher, Millis, Nanos, SeriesId, TimeRange};
-use demarc_store::{CounterReset, Histogram as StoredHistogram, SeriesEntry, Table};
+use demarc_store::{CounterReset, Histogram as StoredHistogram, SeriesEntry, Snapshot, Table};
 use futures::TryStreamExt;
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
     native::Histogram,
     value::{SeriesLabels, is_absent},
 };
-use crate::{QueryError, session::session};
+use crate::{QueryError, reading::with_tenant, table::SnapshotTable};
 
 /// Selections of at most this many series are also filtered by their ids in the scan.
 const MAX_ID_FILTER: usize = 64;
@@ -93,11 +93,36 @@ impl Eval<'_> {
         interval: Interval,
         detail: Detail,
     ) -> Result<Vec<RawSeries>, QueryError> {
-        self.check_alive()?;
+        let mut series = Vec::new();
+        for (snapshot, matchers) in self.reading.matched(matchers)? {
+            let mut of_tenant = self.load_from(snapshot, &matchers, metric, interval, detail)?;
+            if self.reading.is_federated() {
+                for one in &mut of_tenant {
+                    one.labels = with_tenant(&one.labels, snapshot.tenant()).into();
+                }
+            }
+            series.extend(of_tenant);
+        }
+        if self.reading.is_federated() {
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        Ok(series)
+    }
+
+    /// As [`Self::load`], of one tenant.
+    fn load_from(
+        &self,
+        snapshot: &Snapshot,
+        matchers: &[Matcher],
+        metric: Option<&str>,
+        interval: Interval,
+        detail: Detail,
+    ) -> Result<Vec<RawSeries>, QueryError> {
         let Some(range) = interval.range() else {
             return Ok(Vec::new());
         };
-        let entries = self.snapshot.select(matchers, Some(range))?;
+        let entries = snapshot.select(matchers, Some(range))?;
+        self.reading.budget.take_series(entries.len())?;
         if entries.is_empty() {
             return Ok(Vec::new());
         }
@@ -106,25 +131,26 @@ impl Eval<'_> {
             LazyCell::new(|| (0..).zip(&ids).map(|(at, id)| (*id, at)).collect());
         let mut rows: Vec<Rows> = Vec::new();
         rows.resize_with(entries.len(), Rows::default);
-        self.scan(Table::Samples, &wanted, metric, interval, |batch| {
+        let (samples, histograms) = (Table::Samples, Table::Histograms);
+        self.scan((snapshot, samples), &wanted, metric, interval, |batch| {
             collect_floats(batch, &wanted, interval, &mut rows)
         })?;
         let times = (Millis(interval.min), Millis(interval.max));
         let mut count = 0;
-        self.snapshot
-            .head_points(&ids, times, |place, time, value, start| {
-                rows[place].push(time, value, start.unwrap_or(0));
-                count += 1;
-            });
+        snapshot.head_points(&ids, times, |place, time, value, start| {
+            rows[place].push(time, value, start.unwrap_or(0));
+            count += 1;
+        });
         self.count(count)?;
         let with_lookback = Interval {
             min: interval.min.saturating_sub(RESET_LOOKBACK_MS),
             max: interval.max,
         };
-        self.scan(Table::Histograms, &wanted, metric, with_lookback, |batch| {
+        let tables = (snapshot, histograms);
+        self.scan(tables, &wanted, metric, with_lookback, |batch| {
             collect_histograms(batch, &wanted, with_lookback, &mut rows)
         })?;
-        for batch in self.snapshot.head(Table::Histograms) {
+        for batch in snapshot.head(histograms) {
             self.check_alive()?;
             self.count(collect_histograms(
                 &batch,
@@ -145,7 +171,7 @@ impl Eval<'_> {
     /// Hands every batch of the files that can hold wanted rows to `take`, oldest writes first.
     fn scan(
         &self,
-        table: Table,
+        (snapshot, table): (&Snapshot, Table),
         wanted: &impl Deref<Target = Wanted>,
         metric: Option<&str>,
         interval: Interval,
@@ -154,12 +180,12 @@ impl Eval<'_> {
         let overlaps = |min: Option<i64>, max: Option<i64>| {
             min.is_none_or(|min| min <= interval.max) && max.is_none_or(|max| max >= interval.min)
         };
-        let files = self.snapshot.files(table);
+        let files = snapshot.files(table);
         if files
             .iter()
             .any(|file| overlaps(file.min_time, file.max_time))
         {
-            for batch in self.scan_files(table, wanted, metric, interval)? {
+            for batch in self.scan_files((snapshot, table), wanted, metric, interval)? {
                 self.count(take(&batch)?)?;
             }
         }
@@ -168,7 +194,7 @@ impl Eval<'_> {
 
     fn scan_files(
         &self,
-        table: Table,
+        (snapshot, table): (&Snapshot, Table),
         wanted: &Wanted,
         metric: Option<&str>,
         interval: Interval,
@@ -184,8 +210,8 @@ impl Eval<'_> {
         }
         let limit = self.config.max_samples;
         self.runtime.block_on(async {
-            let context = session(self.snapshot, self.config)?;
-            let source = crate::table::SnapshotTable::files_only(self.snapshot, table);
+            let context = self.reading.session(snapshot)?;
+            let source = SnapshotTable::files_only(snapshot, table);
             let mut frame = context.read_table(Arc::new(source))?.filter(filter)?;
             if table == Table::Samples {
                 frame = frame.select_columns(&["series_id", "time", "value", "start_time"])?;

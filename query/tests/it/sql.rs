@@ -202,3 +202,80 @@ async fn sql_sees_values_whole_in_head_and_files() {
     let one = ask("SELECT max(metric) FROM samples WHERE time = 180000").await;
     assert_eq!(one, ["load"]);
 }
+
+#[tokio::test]
+async fn views_show_names_and_times() {
+    let bed = Bed::new().await;
+    let sample = |day: i64| Sample::new(Millis(day * 86_400_000 + 1500), day as f64);
+    let one = MetricRows {
+        labels: Labels::from_pairs([(METRIC_NAME, "fill"), ("job", "api")]),
+        samples: (0..3).map(sample).collect(),
+        ..MetricRows::default()
+    };
+    let mut rows = spans(vec![span(1, "api")]);
+    rows.metrics.push(one);
+    bed.append(&tenant("a"), rows).await;
+    let shown = table(
+        &bed,
+        "a",
+        "SELECT time, metric, labels['job'] AS job, value FROM metrics WHERE metric = 'fill' ORDER BY time",
+    )
+    .await;
+    let wanted = "\
++-------------------------+--------+-----+-------+
+| time                    | metric | job | value |
++-------------------------+--------+-----+-------+
+| 1970-01-01T00:00:01.500 | fill   | api | 0.0   |
+| 1970-01-02T00:00:01.500 | fill   | api | 1.0   |
+| 1970-01-03T00:00:01.500 | fill   | api | 2.0   |
++-------------------------+--------+-----+-------+";
+    assert_eq!(shown, wanted);
+    let shown = table(
+        &bed,
+        "a",
+        "SELECT time, span_id, service, operation, duration_ms FROM traces",
+    )
+    .await;
+    let wanted = "\
++---------------------+------------------+---------+-----------+-------------+
+| time                | span_id          | service | operation | duration_ms |
++---------------------+------------------+---------+-----------+-------------+
+| 1970-01-01T00:00:01 | 0101010101010101 | api     | GET       | 1.0         |
++---------------------+------------------+---------+-----------+-------------+";
+    assert_eq!(shown, wanted);
+    let nothing = table(&bed, "b", "SELECT * FROM metrics").await;
+    assert!(!nothing.contains("fill"), "{nothing}");
+}
+
+#[tokio::test]
+async fn a_sort_that_does_not_fit_spills_to_the_disk() {
+    let config = QueryConfig {
+        memory_bytes: 24 << 20,
+        ..QueryConfig::default()
+    };
+    let bed = Bed::with(config).await;
+    let query = "SELECT max(n) AS n FROM (SELECT value, row_number() OVER (ORDER BY value DESC) AS n FROM range(0, 3000000))";
+    let shown = table(&bed, "a", query).await;
+    assert!(shown.contains("3000000"), "{shown}");
+    let tight = QueryConfig {
+        memory_bytes: 24 << 20,
+        spill_bytes: 1 << 10,
+        ..QueryConfig::default()
+    };
+    let bed = Bed::with(tight).await;
+    let error = bed.engine.sql(&tenant("a"), query).await.unwrap_err();
+    assert_eq!(error.kind(), "execution", "{error:?}");
+}
+
+#[tokio::test]
+async fn functions_without_a_bound_are_not_there() {
+    let bed = Bed::new().await;
+    for query in [
+        "SELECT repeat('x', 2000000000)",
+        "SELECT range(0, 1000000000000)",
+        "SELECT array_repeat(1, 1000000000000)",
+    ] {
+        let error = bed.engine.sql(&tenant("a"), query).await.unwrap_err();
+        assert_eq!(error.kind(), "bad_data", "{query}: {error:?}");
+    }
+}

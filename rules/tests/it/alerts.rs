@@ -186,5 +186,8 @@ async fn a_group_is_evaluated_once_an_interval() {
     bed.clock.advance(Duration::from_secs(3));
     assert!(bed.rules.evaluate().await.is_empty());
     let groups = bed.rules.groups(&bed.tenant).await;
-    assert_eq!(bed.now().0 - groups[0].1.unwrap().to_millis().0, 3000);
+    assert_eq!(
+        bed.now().0 - groups[0].evaluated_at.unwrap().to_millis().0,
+        3000
+    );
 }

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use demarc_query::Frame;
+use demarc_query::{Frame, Options};
 use serde_json::{Value as Body, json};
 
 use crate::{app::App, status::ApiError, tenant::Tenant};
@@ -48,7 +48,8 @@ pub(crate) async fn sql(
         String::from_utf8(body.to_vec())
             .map_err(|_| ApiError::bad_request("body: must be UTF-8"))?
     };
-    let frame = app.engine.sql(&tenant, &query).await?;
+    let reader = app.engine.reader(tenant.into(), Options::default())?;
+    let frame = reader.sql(&query).await?;
     if text(header::ACCEPT).contains(ARROW) {
         let bytes = ipc(&frame).map_err(|error| ApiError::internal(&error))?;
         return Ok(([(header::CONTENT_TYPE, ARROW)], bytes).into_response());

@@ -7,6 +7,7 @@ use axum::{
     extract::{Path, State},
 };
 use demarc_proto::{AttrValue, Attributes, TraceId};
+use demarc_query::Options;
 use demarc_store::{SpanKind, SpanRow, SpanStatus};
 use serde_json::{Value as Body, json};
 
@@ -19,7 +20,8 @@ pub(crate) async fn trace(
 ) -> Result<Json<Body>, ApiError> {
     let id = TraceId::from_hex(&id)
         .map_err(|error| ApiError::bad_request(format!("trace id {error}")))?;
-    let spans = app.engine.trace(&tenant, id).await?;
+    let reader = app.engine.reader(tenant.into(), Options::default())?;
+    let spans = reader.trace(id).await?;
     if spans.is_empty() {
         return Err(ApiError::not_found(format!("trace {id} is not there")));
     }

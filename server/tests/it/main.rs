@@ -5,8 +5,10 @@
 )]
 
 mod architecture;
+mod cases;
 mod cli;
 mod harness;
+mod hostile;
 mod incident;
 mod isolation;
 mod kill;

@@ -1,0 +1,147 @@
+//! What one query has used up so far, and whether it must stop.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use crate::{QueryConfig, QueryError};
+
+/// Bytes of a sample in memory: its time and its value.
+const SAMPLE_BYTES: usize = 16;
+
+/// Bytes of a computed value in memory.
+const CELL_BYTES: usize = 8;
+
+/// What one query may use up. Long loops ask [`Budget::check`] now and then: nothing else stops them.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    started: Instant,
+    timeout: Duration,
+    cancelled: AtomicBool,
+    series: Gauge,
+    samples: Gauge,
+    cells: Gauge,
+    bytes: Gauge,
+}
+
+/// A count and its limit.
+#[derive(Debug)]
+struct Gauge {
+    what: &'static str,
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Gauge {
+    fn new(what: &'static str, limit: usize) -> Self {
+        let used = AtomicUsize::new(0);
+        Self { what, used, limit }
+    }
+
+    fn take(&self, count: usize) -> Result<(), QueryError> {
+        let before = self.used.fetch_add(count, Ordering::Relaxed);
+        if before.saturating_add(count) > self.limit {
+            let (what, limit) = (self.what, self.limit);
+            return Err(QueryError::Limit { what, limit });
+        }
+        Ok(())
+    }
+}
+
+impl Budget {
+    /// A budget as `config` allows, whose time begins now.
+    pub(crate) fn new(config: &QueryConfig, timeout: Duration) -> Self {
+        Self {
+            started: Instant::now(),
+            timeout,
+            cancelled: AtomicBool::new(false),
+            series: Gauge::new("series", config.max_series),
+            samples: Gauge::new("samples", config.max_samples),
+            cells: Gauge::new("samples", config.max_samples),
+            bytes: Gauge::new("bytes", config.max_bytes),
+        }
+    }
+
+    /// An error once the query has been given up or its time is over.
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(QueryError::Canceled);
+        }
+        if self.started.elapsed() > self.timeout {
+            return Err(QueryError::Timeout(self.timeout));
+        }
+        Ok(())
+    }
+
+    /// Makes every later [`Budget::check`] fail.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts selected series.
+    pub(crate) fn take_series(&self, count: usize) -> Result<(), QueryError> {
+        self.series.take(count)?;
+        self.check()
+    }
+
+    /// Counts samples as they are loaded.
+    pub(crate) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
+        self.samples.take(count)?;
+        self.take_bytes(count.saturating_mul(SAMPLE_BYTES))
+    }
+
+    /// Counts computed values, before there is room for them.
+    pub(crate) fn take_cells(&self, count: usize) -> Result<(), QueryError> {
+        self.cells.take(count)?;
+        self.take_bytes(count.saturating_mul(CELL_BYTES))
+    }
+
+    /// Counts bytes of an answer or of what it is made from.
+    pub(crate) fn take_bytes(&self, count: usize) -> Result<(), QueryError> {
+        self.bytes.take(count)?;
+        self.check()
+    }
+
+    /// Samples counted so far.
+    pub(crate) fn samples(&self) -> usize {
+        self.samples.used.load(Ordering::Relaxed)
+    }
+
+    /// Time that the query has had.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Time that the query may take in all.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Time that is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.started.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_ends_by_count_by_time_and_by_cancelling() {
+        let config = QueryConfig {
+            max_samples: 10,
+            ..QueryConfig::default()
+        };
+        let budget = Budget::new(&config, Duration::from_secs(60));
+        budget.take_samples(10).unwrap();
+        let over = budget.take_samples(1).unwrap_err();
+        assert!(matches!(over, QueryError::Limit { limit: 10, .. }));
+        budget.check().unwrap();
+        budget.cancel();
+        assert!(matches!(budget.check(), Err(QueryError::Canceled)));
+        let over = Budget::new(&config, Duration::ZERO);
+        assert!(matches!(over.check(), Err(QueryError::Timeout(_))));
+    }
+}

@@ -1,0 +1,244 @@
+//! One party's way to its data: every query that it asks is bound by its limits.
+
+mod discover;
+mod newest;
+mod sql;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use demarc_proto::Millis;
+use demarc_store::Snapshot;
+
+use crate::{
+    Answer, Engine, QueryConfig, QueryError, Tenants,
+    budget::Budget,
+    metric::Running,
+    promql::{self, Asked, Prepared, Steps},
+    reading::Reading,
+};
+
+pub use discover::{Census, Found, Metadata, Where, selects};
+pub use newest::{ExemplarPoint, ExemplarSeries, Source};
+pub use sql::Frame;
+
+/// Times further away than this many milliseconds are as far away as this: no sum of a few of them overflows.
+const FAR_MILLIS: i64 = 1 << 60;
+
+/// What a client may say of how its query is to be answered; `None` is as configured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// How far instant selectors look back.
+    pub lookback: Option<Duration>,
+    /// Longest that the query may run; never longer than configured.
+    pub timeout: Option<Duration>,
+}
+
+/// One party's way to its data.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    engine: &'a Engine,
+    tenants: Tenants,
+    options: Options,
+    origin: Origin,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    /// Somebody outside, who waits for a turn.
+    Client,
+    /// Rules and verdicts.
+    Inside,
+}
+
+/// The evaluation times of a range query: `start`, `start + step` ... up to `end`.
+#[derive(Clone, Copy, Debug)]
+pub struct RangeParams {
+    /// The first time.
+    pub start: Millis,
+    /// The last time, inclusive.
+    pub end: Millis,
+    /// The distance between two times; at least a millisecond.
+    pub step: Duration,
+}
+
+/// An answer to PromQL and what it took.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The answer.
+    pub answer: Answer,
+    /// What it took.
+    pub stats: Stats,
+}
+
+/// What a query took.
+#[derive(Clone, Copy, Debug)]
+pub struct Stats {
+    /// From the moment that it had its place to the answer.
+    pub evaluation: Duration,
+    /// From the request to that moment.
+    pub queue: Duration,
+    /// Samples that were held, loaded or computed.
+    pub samples: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(
+        engine: &'a Engine,
+        tenants: Tenants,
+        options: Options,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            engine,
+            tenants,
+            options,
+            origin,
+        }
+    }
+
+    /// Evaluates PromQL at one time.
+    pub async fn instant(&self, query: &str, at: Millis) -> Result<Reply, QueryError> {
+        let query = self.checked(query)?;
+        let at = at.0.clamp(-FAR_MILLIS, FAR_MILLIS);
+        let work = move |reading: Reading| async move {
+            let query = Prepared {
+                expr: promql::parse(&query)?,
+                text: query,
+                asked: Asked {
+                    steps: Steps::at(at),
+                    is_range: false,
+                },
+            };
+            promql::evaluate(&reading, &query)
+        };
+        let (answer, stats) = self.run("promql_instant", work).await?;
+        Ok(Reply { answer, stats })
+    }
+
+    /// Evaluates PromQL at each step of a range.
+    pub async fn range(&self, query: &str, range: RangeParams) -> Result<Reply, QueryError> {
+        let query = self.checked(query)?;
+        let steps = steps(range, self.engine.config(&self.tenants).max_points)?;
+        let work = move |reading: Reading| async move {
+            let query = Prepared {
+                expr: promql::parse(&query)?,
+                text: query,
+                asked: Asked {
+                    steps,
+                    is_range: true,
+                },
+            };
+            promql::evaluate(&reading, &query)
+        };
+        let (answer, stats) = self.run("promql_range", work).await?;
+        Ok(Reply { answer, stats })
+    }
+
+    /// A query's text, unless it is too long to be looked at.
+    fn checked(&self, query: &str) -> Result<String, QueryError> {
+        let limit = self.engine.config(&self.tenants).max_query_bytes;
+        if query.len() > limit {
+            let got = query.len();
+            return Err(QueryError::Parameter(format!(
+                "query of {got} bytes: must be at most {limit} (max_query_bytes)"
+            )));
+        }
+        Ok(query.to_owned())
+    }
+
+    /// Does `work` on the threads for queries, over snapshots that are made when its turn comes.
+    async fn run<T, F>(
+        &self,
+        kind: &'static str,
+        work: impl FnOnce(Reading) -> F + Send + 'static,
+    ) -> Result<(T, Stats), QueryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueryError>> + Send + 'static,
+    {
+        let config = self.asked_config();
+        let timeout = config.timeout();
+        let timeout = self.options.timeout.map_or(timeout, |own| own.min(timeout));
+        let budget = Arc::new(Budget::new(&config, timeout));
+        let memory = self.engine.memory.share(config.memory_bytes);
+        let (store, tenants) = (Arc::clone(&self.engine.store), self.tenants.clone());
+        let (limits, counted) = (Arc::clone(&config), Arc::clone(&budget));
+        let running = Running::start(kind);
+        let work = async move {
+            let queue = counted.elapsed();
+            counted.check()?;
+            let snapshots: Vec<Snapshot> = tenants.iter().map(|one| store.snapshot(one)).collect();
+            let done = work(Reading {
+                snapshots,
+                config: limits,
+                budget: Arc::clone(&counted),
+                memory,
+            });
+            let done = done.await?;
+            let stats = Stats {
+                evaluation: counted.elapsed().saturating_sub(queue),
+                queue,
+                samples: counted.samples(),
+            };
+            Ok((done, stats))
+        };
+        let workers = &self.engine.workers;
+        let done = match self.origin {
+            Origin::Inside => workers.at_once(&budget, work).await,
+            Origin::Client => {
+                let who = self.tenants.to_string();
+                workers.in_turn((&who, &config), &budget, work).await
+            }
+        };
+        running.end(done.as_ref().err(), budget.elapsed());
+        done
+    }
+
+    /// The limits with what the client said laid over them.
+    fn asked_config(&self) -> Arc<QueryConfig> {
+        let mut config = self.engine.config(&self.tenants);
+        if let Some(lookback) = self.options.lookback {
+            Arc::make_mut(&mut config).lookback_seconds = lookback.as_secs_f64();
+        }
+        config
+    }
+
+    /// The tenant whose data is asked for in a way that knows but one.
+    fn only(&self, what: &str) -> Result<(), QueryError> {
+        match self.tenants.only() {
+            Some(_) => Ok(()),
+            None => Err(QueryError::Parameter(format!(
+                "tenants {}: {what} reads one tenant's data at a time",
+                self.tenants
+            ))),
+        }
+    }
+}
+
+fn steps(range: RangeParams, max_points: usize) -> Result<Steps, QueryError> {
+    let step = i64::try_from(range.step.as_millis()).unwrap_or(FAR_MILLIS);
+    let step = step.min(FAR_MILLIS);
+    if step < 1 {
+        let sentence = "zero or negative query resolution step widths are not accepted: step must be at least 1 ms";
+        return Err(QueryError::Parameter(sentence.to_owned()));
+    }
+    if range.end < range.start {
+        let sentence = "end timestamp must not be before start timestamp";
+        return Err(QueryError::Parameter(sentence.to_owned()));
+    }
+    let (start, end) = (range.start.0, range.end.0);
+    let start = start.clamp(-FAR_MILLIS, FAR_MILLIS);
+    let end = end.clamp(-FAR_MILLIS, FAR_MILLIS);
+    let count = end.abs_diff(start) / step.unsigned_abs() + 1;
+    if count > max_points as u64 {
+        return Err(QueryError::Parameter(format!(
+            "exceeded maximum resolution of {max_points} points per timeseries (max_points) with {count}: try a larger step"
+        )));
+    }
+    Ok(Steps {
+        start,
+        step,
+        count: usize::try_from(count).unwrap_or(1),
+    })
+}
