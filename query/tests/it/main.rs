@@ -5,6 +5,7 @@
 )]
 
 mod compliance;
+mod corpus;
 mod dashboards;
 mod fixture;
 mod promql;
