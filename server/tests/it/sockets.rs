@@ -232,7 +232,7 @@ async fn deep_nesting_and_broken_bytes_are_bad_requests() {
         value = outer;
     }
     let json = format!(
-        "{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{{\"body\":{}{}}}]}}]}}]}}",
+        "{{\"resourceSpans\":[{{\"resource\":{{\"attributes\":[{{\"value\":{}{}}}]}}}}]}}",
         "{\"arrayValue\":{\"values\":[".repeat(5000),
         "]}}".repeat(5000)
     );
