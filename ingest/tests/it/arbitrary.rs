@@ -135,3 +135,43 @@ fn any_metric_is_counted_once_as_accepted_or_refused() {
         })
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_difference_that_is_sent_again_is_added_once() {
+    let bed = Bed::new().await;
+    let tenant = TenantId::default();
+    let now = crate::bed::NOW.0.unsigned_abs();
+    let request = |time: u64| {
+        let point = NumberDataPoint {
+            time_unix_nano: time,
+            value: Some(Value::AsInt(5)),
+            ..NumberDataPoint::default()
+        };
+        let sum = Sum {
+            data_points: vec![point],
+            aggregation_temporality: 1,
+            is_monotonic: true,
+        };
+        let metric = Metric {
+            name: "jobs".to_owned(),
+            data: Some(Data::Sum(sum)),
+            ..Metric::default()
+        };
+        let scope = ScopeMetrics {
+            metrics: vec![metric],
+            ..ScopeMetrics::default()
+        };
+        ExportMetricsServiceRequest {
+            resource_metrics: vec![ResourceMetrics {
+                scope_metrics: vec![scope],
+                ..ResourceMetrics::default()
+            }],
+        }
+    };
+    let second = 1_000_000_000;
+    for (time, refused) in [(now, 0), (now, 0), (now + second, 0), (now - second, 1)] {
+        let sent = bed.ingest.metrics(&tenant, request(time)).await.unwrap();
+        assert_eq!(sent.rejected_count(), refused, "{}", sent.message());
+    }
+    assert_eq!(bed.values()["jobs_total"], 10.0);
+}
