@@ -19,6 +19,8 @@ use super::{
 use crate::otlp;
 
 const SECOND_NS: i64 = 1_000_000_000;
+/// Longest time that a case reaches before and after its injection.
+const LONGEST_NS: i64 = 900 * SECOND_NS;
 
 #[derive(serde::Deserialize)]
 struct Topology {
@@ -65,15 +67,21 @@ pub(crate) fn recording(
     let mut telemetry = world.series(case, "")?;
     telemetry.extend(world.spans(&Rows::read(&case.join("traces.csv.gz"))?, 'c')?);
     telemetry.extend(world.logs(&Rows::read(&case.join("logs.csv.gz"))?, 'c')?);
-    let range = telemetry
+    let (first, last) = telemetry
         .range()
         .with_context(|| format!("{}: holds nothing", case.display()))?;
+    // Single log lines carry times that are years off.
+    let began_ns = began * SECOND_NS;
+    let range = (
+        first.max(began_ns - LONGEST_NS),
+        last.min(began_ns + LONGEST_NS),
+    );
     telemetry.extend(service_graph(&cut.kept(topology.calls.clone()), range));
     Ok(Recording {
         entry: world.entry(&telemetry, &topology.calls),
         telemetry,
         symptom: None,
-        since: began * SECOND_NS,
+        since: began_ns,
         until: range.1 + SECOND_NS,
         interval_ns: 60 * SECOND_NS,
     })
