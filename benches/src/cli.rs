@@ -20,10 +20,22 @@ pub(crate) enum Command {
     Otlp(OtlpArgs),
     /// The same queries to each server over the same data: the middle of several runs, and ratios.
     Query(QueryArgs),
+    /// Memory per active series, and samples a second into the store alone.
+    Series(SeriesArgs),
     /// Scrapes an exporter, for `shape`.
     Record(RecordArgs),
     /// Bytes per sample on disk, by encoding, of what `record` has scraped.
     Shape(ShapeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SeriesArgs {
+    /// Active series.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) series: usize,
+    /// Samples of each series, 15 s apart.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) rounds: usize,
 }
 
 #[derive(Debug, Args)]

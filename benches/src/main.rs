@@ -2,7 +2,8 @@
 //!
 //! `fleet` (which series there are, which values they take) -> `remote_write` (requests as bytes) -> `drive` (sends them and takes
 //! the time) to each `subject` (a server process: started, watched, stopped) -> `ingest` and `query`, the two comparisons, which
-//! print a table each. Beside them `shape`: bytes per sample on disk, by encoding.
+//! print a table each. Beside them `series`: memory per
+//! series; and `shape`: bytes per sample on disk, by encoding.
 //!
 //! Peers are the `prometheus` and `victoria-metrics` of the PATH; one that is not there is left out by name. Every address is on
 //! the loopback interface, every folder temporary.
@@ -14,6 +15,7 @@ mod ingest;
 mod otlp;
 mod query;
 mod remote_write;
+mod series;
 mod shape;
 mod subject;
 mod table;
@@ -28,6 +30,7 @@ fn main() -> std::process::ExitCode {
         Command::Ingest(args) => runtime.block_on(ingest::run(&args)),
         Command::Otlp(args) => runtime.block_on(otlp::run(&args)),
         Command::Query(args) => runtime.block_on(query::run(&args)),
+        Command::Series(args) => runtime.block_on(series::run(&args)),
         Command::Record(args) => runtime.block_on(shape::record(&args)),
         Command::Shape(args) => runtime.block_on(shape::run(&args)),
     };

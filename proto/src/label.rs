@@ -1,13 +1,19 @@
 //! Label sets of series, and the matchers that select them.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// The label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
-/// A label set: sorted by name, no name twice, no empty value (Prometheus: an empty value is the same as no label).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Vec<(String, String)>);
+/// A label set: sorted by name, no name twice, no empty value (Prometheus: an empty value is the same as no label). One
+/// stretch of memory, shared by its clones.
+// Per label: length of the name, the name, length of the value, the value; lengths are written as characters, so that all
+// of it is text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<str>);
+
+/// Lengths from here on take two characters. Characters below it are all valid, and so are those up to twice of it.
+const LONG: u32 = 0x6000;
 
 impl Labels {
     /// Sorts the pairs and drops empty values; of a name given twice the last one stays.
@@ -26,16 +32,26 @@ impl Labels {
             }
             same
         });
-        pairs.retain(|(_, value)| !value.is_empty());
-        Self(pairs)
+        let pairs = pairs.iter();
+        Self::packed(pairs.map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    /// `pairs`: sorted, no name twice.
+    fn packed<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut text = String::new();
+        for (name, value) in pairs.filter(|(_, value)| !value.is_empty()) {
+            push(&mut text, name);
+            push(&mut text, value);
+        }
+        Self(text.into())
     }
 
     /// The value of `name`; empty when there is no such label.
     pub fn get(&self, name: &str) -> &str {
-        match self.0.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
-            Ok(at) => &self.0[at].1,
-            Err(_) => "",
-        }
+        let mut labels = self.pairs();
+        labels
+            .find(|(known, _)| *known == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// The metric's name; empty when there is none.
@@ -45,36 +61,120 @@ impl Labels {
 
     /// Sets a label, or removes it when `value` is empty.
     pub fn set(&mut self, name: &str, value: &str) {
-        match self.0.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
-            Ok(at) if value.is_empty() => drop(self.0.remove(at)),
-            Ok(at) => self.0[at].1 = value.to_owned(),
-            Err(_) if value.is_empty() => {}
-            Err(at) => self.0.insert(at, (name.to_owned(), value.to_owned())),
+        let mut pairs: Vec<(&str, &str)> = self.pairs().collect();
+        match pairs.binary_search_by(|(known, _)| (*known).cmp(name)) {
+            Ok(at) => pairs[at].1 = value,
+            Err(at) => pairs.insert(at, (name, value)),
         }
+        *self = Self::packed(pairs.into_iter());
     }
 
     /// The labels whose name `keep` accepts.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
-        self.0.retain(|(name, _)| keep(name));
+        *self = Self::packed(self.pairs().filter(|(name, _)| keep(name)));
     }
 
     /// Name and value of each label, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        Sized {
+            left: self.len(),
+            pairs: self.pairs(),
+        }
     }
 
     /// How many labels there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.pairs().count()
     }
 
     /// Whether there is no label at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    fn pairs(&self) -> Pairs<'_> {
+        Pairs(&self.0)
+    }
 }
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self(Arc::from(""))
+    }
+}
+
+impl Ord for Labels {
+    /// By the first label in which they differ: its name, then its value.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.pairs().cmp(other.pairs())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Appends `part` with its length before it.
+fn push(text: &mut String, part: &str) {
+    let digit =
+        |number: u32| char::from_u32(number).expect("numbers below twice LONG are characters");
+    let len = u32::try_from(part.len()).expect("labels are shorter than 4 GiB");
+    if len >= LONG {
+        // Lengths beyond LONG times LONG, 600 MB, are refused long before they get here.
+        text.push(digit(LONG + (len / LONG).min(LONG - 1)));
+    }
+    text.push(digit(len % LONG));
+    text.push_str(part);
+}
+
+/// Takes a part off the front of `text`.
+fn take<'a>(text: &mut &'a str) -> Option<&'a str> {
+    let mut digits = text.chars();
+    let first = u32::from(digits.next()?);
+    let len = if first < LONG {
+        first
+    } else {
+        (first - LONG) * LONG + u32::from(digits.next()?)
+    };
+    let (part, rest) = digits.as_str().split_at_checked(len as usize)?;
+    *text = rest;
+    Some(part)
+}
+
+/// Labels as they come out of the text.
+struct Pairs<'a>(&'a str);
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((take(&mut self.0)?, take(&mut self.0)?))
+    }
+}
+
+/// Labels of which it is known how many are left.
+struct Sized<'a> {
+    left: usize,
+    pairs: Pairs<'a>,
+}
+
+impl<'a> Iterator for Sized<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.pairs.next()?;
+        self.left -= 1;
+        Some(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Sized<'_> {}
 
 impl fmt::Display for Labels {
     /// `metric{name="value",...}` with values escaped as Go does, as Prometheus prints series.
@@ -148,6 +248,37 @@ mod tests {
         assert_eq!(labels.len(), 1);
         labels.set("b", "");
         assert!(labels.is_empty());
+    }
+
+    #[test]
+    fn labels_of_any_length_come_back_whole_and_in_order() {
+        let long = "税".repeat(30_000);
+        let pairs = [("a", "1"), ("b", long.as_str()), ("c", "x"), ("税", "务")];
+        let mut labels = Labels::from_pairs(pairs);
+        assert!(labels.iter().eq(pairs));
+        assert_eq!(labels.iter().len(), 4);
+        assert_eq!(labels.get("b").len(), 90_000);
+        labels.set("b", "2");
+        labels.set("aa", "3");
+        labels.retain(|name| name != "c");
+        let expected = [("a", "1"), ("aa", "3"), ("b", "2"), ("税", "务")];
+        assert!(labels.iter().eq(expected));
+        assert_eq!(labels, Labels::from_pairs(expected));
+        assert_eq!(labels.get("absent"), "");
+    }
+
+    #[test]
+    fn order_is_that_of_names_then_values() {
+        let labels = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
+        let sorted = [
+            labels(&[]),
+            labels(&[("a", "long value")]),
+            labels(&[("a", "z")]),
+            labels(&[("a", "z"), ("b", "1")]),
+            labels(&[("long", "1")]),
+            labels(&[("z", "1")]),
+        ];
+        assert!(sorted.is_sorted());
     }
 
     #[test]

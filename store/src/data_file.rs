@@ -14,7 +14,7 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray, RecordBatch},
+    array::{AsArray, RecordBatch, UInt32Array},
     compute::{SortColumn, concat_batches, lexsort_to_indices, max, min, take_record_batch},
     datatypes::Int64Type,
 };
@@ -212,7 +212,7 @@ fn time_range(table: Table, rows: &RecordBatch) -> Option<(i64, i64)> {
 }
 
 fn sorted(table: Table, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
-    let keys: Vec<SortColumn> = table
+    let mut keys: Vec<SortColumn> = table
         .sort_columns()
         .iter()
         .filter_map(|name| rows.column_by_name(name))
@@ -221,6 +221,12 @@ fn sorted(table: Table, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
             options: None,
         })
         .collect();
+    // The sort is not stable by itself, and of equal keys the later row counts.
+    let rows_of_one_file = u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
+    keys.push(SortColumn {
+        values: Arc::new(UInt32Array::from_iter_values(0..rows_of_one_file)),
+        options: None,
+    });
     let order = lexsort_to_indices(&keys, None)?;
     Ok(take_record_batch(rows, &order)?)
 }

@@ -23,6 +23,9 @@ pub enum StoreError {
         /// The first error of the group commit.
         reason: String,
     },
+    /// Memory holds as many rows as it may, because they could not be written to files; nothing was written.
+    #[error("too many rows wait to be written to files")]
+    Overfull,
     /// One append has more rows than a record of the write-ahead log can hold.
     #[error("{bytes} bytes are too many for one append")]
     TooLarge {
@@ -92,7 +95,11 @@ impl StoreError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::WalWrite { .. } | Self::Io { .. } | Self::Delta { .. } | Self::Parquet(_)
+            Self::Overfull
+                | Self::WalWrite { .. }
+                | Self::Io { .. }
+                | Self::Delta { .. }
+                | Self::Parquet(_)
         )
     }
 

@@ -70,7 +70,13 @@ struct Inner {
     tenants: BTreeMap<TenantId, TenantHead>,
     active_rows: usize,
     active_bytes: usize,
+    /// Of the rows that were frozen and are not all in files yet.
+    frozen_bytes: usize,
 }
+
+/// The head takes rows up to this many times the size at which it is flushed: when flushing keeps failing, memory is the
+/// other thing that must not run out.
+const MAX_FILL: usize = 4;
 
 #[derive(Debug, Default)]
 struct TenantHead {
@@ -107,6 +113,11 @@ impl TenantHead {
         !(self.tables.iter().all(is_empty)
             && samples.active.is_empty()
             && samples.frozen.is_empty())
+    }
+
+    fn has_frozen(&self) -> bool {
+        let mut tables = self.tables.iter();
+        tables.any(|table| !table.frozen.is_empty()) || !self.samples.frozen.is_empty()
     }
 
     /// Moves the active rows to the frozen ones; returns the frozen rows by table.
@@ -225,11 +236,15 @@ impl Head {
                 tenant.samples.frozen = Arc::default();
             }
         }
+        if inner.tenants.values().all(|tenant| !tenant.has_frozen()) {
+            inner.frozen_bytes = 0;
+        }
     }
 
     /// Moves the active rows to the frozen ones. `seq`: the last sequence number that was inserted.
     pub(crate) fn freeze(&self, seq: u64) -> Frozen {
         let mut inner = self.inner.write();
+        inner.frozen_bytes += inner.active_bytes;
         inner.active_rows = 0;
         inner.active_bytes = 0;
         let mut tables: BTreeMap<Table, TenantRows> = BTreeMap::new();
@@ -266,6 +281,13 @@ impl Head {
     pub(crate) fn is_full(&self) -> bool {
         let inner = self.inner.read();
         inner.active_rows >= self.full_rows || inner.active_bytes >= self.full_bytes
+    }
+
+    /// Whether no more rows may be taken until some are in files.
+    pub(crate) fn is_overfull(&self) -> bool {
+        let inner = self.inner.read();
+        let limit = self.full_bytes.saturating_mul(MAX_FILL);
+        inner.active_bytes.saturating_add(inner.frozen_bytes) >= limit
     }
 
     /// Whether there is any row that is in no file.
@@ -350,5 +372,53 @@ impl Inner {
             let tenant = self.tenants.entry(tenant).or_default();
             Arc::make_mut(&mut tenant.tables[table.index()].files).push(file);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use demarc_proto::{Labels, Millis, SeriesId};
+
+    use super::*;
+    use crate::{MetricKind, SeriesEntry};
+
+    fn insert(head: &Head, tenant: &TenantId, count: i64) {
+        let labels = Labels::from_pairs([("__name__", "up")]);
+        let series = head.index(tenant).intern(SeriesEntry {
+            id: SeriesId::of(tenant, &labels),
+            labels,
+            kind: MetricKind::Gauge,
+            unit: String::new(),
+            help: String::new(),
+        });
+        let mut samples = Samples::default();
+        for time in 0..count {
+            samples.push(series, Millis(time), 1.0);
+        }
+        head.insert(vec![Insert {
+            tenant: tenant.clone(),
+            batches: Vec::new(),
+            samples,
+            series: Vec::new(),
+        }]);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_flushed_count_against_the_limit() {
+        let config = StoreConfig {
+            flush_bytes: 3_000,
+            ..StoreConfig::default()
+        };
+        let head = Head::new(&config, Arc::default());
+        let tenant = TenantId::default();
+        insert(&head, &tenant, 200);
+        assert!(head.is_full() && !head.is_overfull());
+        head.freeze(1);
+        insert(&head, &tenant, 400);
+        assert!(head.is_overfull());
+        head.freeze(2);
+        assert!(head.is_overfull());
+        head.publish(Table::Samples, Vec::new());
+        assert!(!head.is_overfull());
     }
 }

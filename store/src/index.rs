@@ -8,14 +8,15 @@ mod matcher;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::Arc,
 };
 
 use demarc_proto::{Labels, Matcher, SeriesId};
 use parking_lot::{RwLock, RwLockReadGuard};
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
-use self::matcher::Compiled;
+use self::matcher::{Compiled, Reach};
 use crate::{
     StoreError,
     day::Day,
@@ -51,10 +52,13 @@ struct Inner {
     last_days: Vec<Option<Day>>,
     by_id: HashMap<SeriesId, SeriesRef>,
     /// Ordinals by the label's name and value.
-    postings: BTreeMap<String, BTreeMap<String, RoaringBitmap>>,
+    postings: BTreeMap<String, Values>,
     /// Ordinals of the series that have a row in the `series` table, by its day.
     days: BTreeMap<Day, RoaringBitmap>,
 }
+
+/// Ordinals of the series that have a label, by its value.
+type Values = BTreeMap<String, RoaringBitmap>;
 
 /// What is selected.
 #[derive(Debug)]
@@ -269,11 +273,7 @@ impl Inner {
         if found.len() < values.len() as u64 {
             return self.keep_one_by_one(found, matcher);
         }
-        let mut accepted = RoaringBitmap::new();
-        for (_, ordinals) in values.iter().filter(|(value, _)| matcher.matches(value)) {
-            accepted |= ordinals;
-        }
-        found & accepted
+        found & matching(values, matcher)
     }
 
     /// `found` without those whose label the matcher does not accept; the matcher accepts an absent one.
@@ -284,11 +284,7 @@ impl Inner {
         if found.len() < values.len() as u64 {
             return self.keep_one_by_one(found, matcher);
         }
-        let mut refused = RoaringBitmap::new();
-        for (_, ordinals) in values.iter().filter(|(value, _)| !matcher.matches(value)) {
-            refused |= ordinals;
-        }
-        found - refused
+        found - refused(values, matcher)
     }
 
     /// Asks each series for its label: cheaper than all values of the label where few series are left.
@@ -299,6 +295,42 @@ impl Inner {
         };
         found.iter().filter(is_accepted).collect()
     }
+}
+
+/// Ordinals of the series whose value of one label the matcher accepts.
+fn matching(values: &Values, matcher: &Compiled<'_>) -> RoaringBitmap {
+    if !matcher.is_negative() {
+        return reached(values, matcher, |value| matcher.matches(value));
+    }
+    let accepted = values.iter().filter(|(value, _)| matcher.matches(value));
+    union(accepted.map(|(_, ordinals)| ordinals))
+}
+
+/// Ordinals of the series whose value of one label the matcher does not accept.
+fn refused(values: &Values, matcher: &Compiled<'_>) -> RoaringBitmap {
+    if matcher.is_negative() {
+        return reached(values, matcher, |value| !matcher.matches(value));
+    }
+    let refused = values.iter().filter(|(value, _)| !matcher.matches(value));
+    union(refused.map(|(_, ordinals)| ordinals))
+}
+
+/// Ordinals by value of one label, of the values within the matcher's reach that pass `holds`.
+fn reached(values: &Values, matcher: &Compiled<'_>, holds: impl Fn(&str) -> bool) -> RoaringBitmap {
+    match matcher.reach() {
+        Reach::Values(wanted) => union(wanted.iter().filter_map(|value| values.get(*value))),
+        Reach::Prefix(prefix) => {
+            let from = (Bound::Included(prefix), Bound::Unbounded);
+            let begun = values.range::<str, _>(from);
+            let begun = begun.take_while(|(value, _)| value.starts_with(prefix));
+            let passed = begun.filter(|(value, _)| holds(value));
+            union(passed.map(|(_, ordinals)| ordinals))
+        }
+    }
+}
+
+fn union<'a>(ordinals: impl Iterator<Item = &'a RoaringBitmap>) -> RoaringBitmap {
+    ordinals.union()
 }
 
 /// `known` with what `entry` says beyond it of kind, unit and help; `None` when that is nothing.

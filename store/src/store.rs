@@ -81,6 +81,10 @@ impl Store {
         if rows.is_empty() && samples.is_empty() {
             return Ok(());
         }
+        if self.head.is_overfull() {
+            self.full.notify_one();
+            return Err(StoreError::Overfull);
+        }
         let index = self.head.index(tenant);
         let rows = encode(&index, tenant, samples, rows)?;
         let batches = rows.batches.iter();

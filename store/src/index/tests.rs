@@ -96,6 +96,38 @@ fn an_expression_that_closes_the_anchors_is_refused() {
 }
 
 #[test]
+fn expressions_made_of_literals_are_looked_up() {
+    let cases: [(&str, Option<&[&str]>, &str); 9] = [
+        ("api", Some(&["api"]), "api"),
+        ("b|a", Some(&["a", "b"]), ""),
+        (
+            "(api|web)-[12]",
+            Some(&["api-1", "api-2", "web-1", "web-2"]),
+            "",
+        ),
+        ("api-(eu|us)-1", Some(&["api-eu-1", "api-us-1"]), "api-"),
+        ("api|", Some(&["", "api"]), ""),
+        ("api-.*", None, "api-"),
+        ("(api)-\\d+x", None, "api-"),
+        (".*api", None, ""),
+        (
+            "(?i)api",
+            Some(&["API", "APi", "ApI", "Api", "aPI", "aPi", "apI", "api"]),
+            "",
+        ),
+    ];
+    for (value, expected, prefix) in cases {
+        let matcher = matcher("job", MatchOp::Regex, value);
+        let compiled = Compiled::new(&matcher).unwrap();
+        match (compiled.reach(), expected) {
+            (Reach::Values(found), Some(expected)) => assert_eq!(found, expected, "{value}"),
+            (Reach::Prefix(found), None) => assert_eq!(found, prefix, "{value}"),
+            (found, _) => panic!("{value}: {found:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_reader_sees_the_series_and_days_that_it_may() {
     let index = SeriesIndex::default();
     let day = 86_400_000;
@@ -127,16 +159,23 @@ proptest! {
     #[test]
     fn the_index_selects_what_a_scan_of_all_series_selects(
         sets in prop::collection::vec(prop::collection::vec(("[a-c]", "[xy]{0,2}"), 0..4), 0..20),
-        asked in prop::collection::vec(("[a-d]", 0_usize..4, "[xy.|]{0,3}"), 0..4),
+        asked in prop::collection::vec(("[a-d]", 0_usize..4, "[xy.|]{0,3}|x[xy]|(x|y)y?|[xy]x|xy*"), 0..4),
     ) {
         let ops = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
         let sets: BTreeSet<Labels> = sets.into_iter().map(Labels::from_pairs).collect();
         let sets: Vec<Labels> = sets.into_iter().collect();
         let matchers: Vec<Matcher> =
             asked.iter().map(|(name, op, value)| matcher(name, ops[*op], value)).collect();
-        let compiled: Vec<Compiled<'_>> =
-            matchers.iter().map(|one| Compiled::new(one).unwrap()).collect();
-        let holds = |labels: &&Labels| compiled.iter().all(|one| one.matches(labels.get(one.name)));
+        let plain = |one: &Matcher, value: &str| {
+            let regex = || regex::Regex::new(&format!("^(?s:{})$", one.value)).unwrap();
+            match one.op {
+                MatchOp::Equal => value == one.value,
+                MatchOp::NotEqual => value != one.value,
+                MatchOp::Regex => regex().is_match(value),
+                MatchOp::NotRegex => !regex().is_match(value),
+            }
+        };
+        let holds = |labels: &&Labels| matchers.iter().all(|one| plain(one, labels.get(&one.name)));
         let expected: Vec<String> = sets.iter().filter(holds).map(Labels::to_string).collect();
         prop_assert_eq!(select(&index(&sets), &matchers), expected);
     }

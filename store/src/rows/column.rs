@@ -8,6 +8,7 @@ use arrow::{
         MapBuilder, MapFieldNames, StringBuilder,
     },
     datatypes::{DataType, Field},
+    error::ArrowError,
 };
 use demarc_proto::{Attributes, Labels};
 
@@ -86,26 +87,36 @@ pub(super) fn optional_float64_list<'a, R>(
 pub(super) fn attributes<'a, R>(
     rows: &'a [R],
     of: impl Fn(&'a R) -> &'a Attributes,
-) -> Result<ArrayRef, arrow::error::ArrowError> {
-    let mut column = map_builder();
-    for row in rows {
-        for (key, value) in of(row).iter() {
-            column.keys().append_value(key);
-            column.values().append_value(value.text());
-        }
-        column.append(true)?;
-    }
-    Ok(Arc::new(column.finish()))
+) -> Result<ArrayRef, ArrowError> {
+    let pairs = |row| of(row).iter().map(|(key, value)| (key, value.text()));
+    text_map(rows, pairs)
 }
 
 pub(super) fn labels<'a, R>(
     rows: &'a [R],
     of: impl Fn(&'a R) -> &'a Labels,
-) -> Result<ArrayRef, arrow::error::ArrowError> {
+) -> Result<ArrayRef, ArrowError> {
+    text_map(rows, |row| of(row).iter())
+}
+
+/// Text that one map column may hold: past the 2 GiB that its offsets can count, building it would panic.
+const MAX_MAP_BYTES: usize = 1 << 30;
+
+fn text_map<'a, R, I, V>(rows: &'a [R], pairs: impl Fn(&'a R) -> I) -> Result<ArrayRef, ArrowError>
+where
+    I: Iterator<Item = (&'a str, V)>,
+    V: AsRef<str>,
+{
     let mut column = map_builder();
+    let mut bytes = 0;
     for row in rows {
-        for (name, value) in of(row).iter() {
-            column.keys().append_value(name);
+        for (key, value) in pairs(row) {
+            let value = value.as_ref();
+            bytes += key.len() + value.len();
+            if bytes > MAX_MAP_BYTES {
+                return Err(ArrowError::OffsetOverflowError(bytes));
+            }
+            column.keys().append_value(key);
             column.values().append_value(value);
         }
         column.append(true)?;
@@ -121,4 +132,18 @@ fn map_builder() -> MapBuilder<StringBuilder, StringBuilder> {
     };
     MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
         .with_values_field(Field::new("value", DataType::Utf8, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_text_than_a_column_can_count_is_refused() {
+        let large = Labels::from_pairs([("a", "x".repeat(1 << 20))]);
+        let rows = vec![large; 1025];
+        let refused = labels(&rows, |one| one);
+        assert!(matches!(refused, Err(ArrowError::OffsetOverflowError(_))));
+        assert!(labels(&rows[..3], |one| one).is_ok());
+    }
 }

@@ -105,12 +105,14 @@ pub(crate) fn series_batch(
         .iter()
         .map(|new| reader.entry(new.series).as_ref())
         .collect();
+    // First: more text than its column takes is refused here, and the metric's name is part of it.
+    let labels = labels(&entries, |entry| &entry.labels)?;
     RecordBatch::try_new(
         Table::Series.schema(),
         vec![
             bytes(&ids, |id| id),
             text(&entries, |entry| entry.labels.metric()),
-            labels(&entries, |entry| &entry.labels)?,
+            labels,
             text(&entries, |entry| entry.kind.as_str()),
             text(&entries, |entry| &entry.unit),
             text(&entries, |entry| &entry.help),
