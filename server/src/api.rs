@@ -1,5 +1,6 @@
 //! The handlers of the HTTP API, one file per subject.
 
+pub(crate) mod admin;
 pub(crate) mod changes;
 pub(crate) mod document;
 pub(crate) mod health;

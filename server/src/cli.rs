@@ -42,6 +42,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TopologyCommand,
     },
+    /// Delete a tenant's data.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// Run the queries of an incident's verdict again and say whether they return what they returned.
     Verify(VerifyArgs),
     /// Check the engine against test scripts.
@@ -175,6 +178,23 @@ pub(crate) struct ReportArgs {
     /// Where to write; standard output if not given.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Delete all telemetry of the tenant that --tenant names: in memory, in the write-ahead log and in every table.
+    ///
+    /// Example: demarc tenant delete --tenant tax --yes-delete tax
+    Delete(TenantDeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantDeleteArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The tenant once more, because it cannot be undone.
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) yes_delete: String,
 }
 
 #[derive(Debug, Args)]

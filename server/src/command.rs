@@ -6,6 +6,7 @@ mod report;
 mod responsibility;
 mod server;
 mod sql;
+mod tenant;
 mod test_promql;
 mod topology;
 mod verify;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Report(args) => report::run(args).await,
             Command::Responsibility { command } => responsibility::run(command).await,
             Command::Topology { command } => topology::run(command).await,
+            Command::Tenant(command) => tenant::run(command).await,
             Command::Verify(args) => verify::run(args).await,
             Command::Test(TestCommand::Promql(args)) => test_promql::run(args).await,
         }

@@ -102,6 +102,7 @@ impl Config {
 
     fn validate(&self) -> anyhow::Result<()> {
         for (section, checked) in [
+            ("store", self.store.validate()),
             ("ingest", self.ingest.validate()),
             ("query", self.query.validate()),
             ("incident", self.incident.validate()),

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use tower_http::compression::CompressionLayer;
 
 use crate::{
     api::{
-        changes, health, import, incident, metrics, prometheus, remote_write, responsibility,
-        rules, sql, topology, trace,
+        admin, changes, health, import, incident, metrics, prometheus, remote_write,
+        responsibility, rules, sql, topology, trace,
     },
     app::App,
     telemetry::Metrics,
@@ -44,6 +44,8 @@ pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
         .route("/api/v1/incidents/{id}", get(incident::get))
         .route("/api/v1/incidents/{id}/report", get(incident::report))
         .route("/api/v1/incidents/{id}/verify", post(incident::verify))
+        .route("/api/v1/tenants/{tenant}", delete(admin::delete_tenant))
+        .route("/api/v1/status/damage", get(admin::damage))
         .route("/api/v1/notifications", get(incident::notifications));
     prometheus()
         .merge(own)

@@ -1,6 +1,10 @@
 //! Settings of the store.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+use demarc_proto::TenantId;
+
+use crate::{Retention, TenantRetention};
 
 /// How much the store holds in memory and when it writes files.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -18,10 +22,20 @@ pub struct StoreConfig {
     pub wal_queue_appends: usize,
     /// Commits of one table between two checkpoints of its Delta log.
     pub checkpoint_commits: u64,
-    /// Time between two rounds of maintenance, in seconds: damaged files are put aside, removed ones deleted.
+    /// Time between two rounds of maintenance, in seconds: damaged files are put aside, small ones
+    /// merged, expired ones removed, removed ones deleted.
     pub maintenance_interval_seconds: u64,
     /// How long a removed data file stays on disk for those who still read it, in seconds.
     pub delete_grace_seconds: u64,
+    /// Size that merged data files have at most, in bytes.
+    pub compact_target_bytes: u64,
+    /// Small files of a day that is not over that are merged at once, at least; those of a day that is over are merged as soon
+    /// as there are two.
+    pub compact_min_files: usize,
+    /// For how long rows are kept.
+    pub retention: Retention,
+    /// For how long those of single tenants are kept, where that is otherwise.
+    pub tenant_retention: BTreeMap<String, TenantRetention>,
 }
 
 impl Default for StoreConfig {
@@ -35,6 +49,10 @@ impl Default for StoreConfig {
             checkpoint_commits: 50,
             maintenance_interval_seconds: 60,
             delete_grace_seconds: 3600,
+            compact_target_bytes: 128 << 20,
+            compact_min_files: 8,
+            retention: Retention::default(),
+            tenant_retention: BTreeMap::new(),
         }
     }
 }
@@ -42,6 +60,20 @@ impl Default for StoreConfig {
 impl StoreConfig {
     pub(crate) fn flush_interval(&self) -> Duration {
         Duration::from_secs(self.flush_interval_seconds.max(1))
+    }
+
+    /// A sentence about what is wrong, naming the setting and what would be right.
+    pub fn validate(&self) -> Result<(), String> {
+        for tenant in self.tenant_retention.keys() {
+            TenantId::new(tenant.clone())
+                .map_err(|error| format!("tenant_retention.{tenant}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn retention_of(&self, tenant: &TenantId) -> Retention {
+        let own = self.tenant_retention.get(tenant.as_str());
+        self.retention.with(own.copied().unwrap_or_default())
     }
 
     pub(crate) fn delete_grace(&self) -> Duration {

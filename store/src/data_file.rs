@@ -100,17 +100,73 @@ fn write_samples(
     Ok(())
 }
 
-/// Reads a whole file of `table`, written by this version or an older one.
+/// Reads a whole file of `table`.
 pub(crate) fn read(table: Table, path: &Path) -> Result<Vec<RecordBatch>, StoreError> {
+    batches(table, path, READ_ROWS)?.collect()
+}
+
+/// Reads a file of `table` batch by batch, written by this version or an older one.
+pub(crate) fn batches(
+    table: Table,
+    path: &Path,
+    batch_rows: usize,
+) -> Result<impl Iterator<Item = Result<RecordBatch, StoreError>> + use<>, StoreError> {
     let file = File::open(path).map_err(StoreError::io("open", path))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?
-        .with_batch_size(READ_ROWS)
+        .with_batch_size(batch_rows)
         .build()?;
-    let rows = |batch: Result<RecordBatch, _>| match table {
+    let rows = move |batch: Result<RecordBatch, _>| match table {
         Table::Samples => Ok(decimal::join(&batch?)?),
         other => Ok(other.complete(batch?)?),
     };
-    reader.map(rows).collect()
+    Ok(reader.map(rows))
+}
+
+/// Writes the `count` rows of one day that `merged` yields sorted into one file, on disk when this returns. Nobody reads it
+/// before it is committed.
+pub(crate) fn write_merged(
+    place: Place<'_>,
+    date: &str,
+    count: u64,
+    merged: impl Iterator<Item = Result<RecordBatch, StoreError>>,
+) -> Result<DataFile, StoreError> {
+    let wrong = |reason: String| StoreError::Value {
+        table: place.table,
+        column: "date",
+        reason,
+    };
+    let day = Day::of_date(date).ok_or_else(|| wrong(format!("{date:?} is no day")))?;
+    let expected = usize::try_from(count).map_err(|_| wrong("too many rows".to_owned()))?;
+    let (mut failed, mut written) = (None, 0);
+    let rows = merged.map_while(|batch| match batch {
+        Ok(batch) => {
+            written += batch.num_rows();
+            Some(batch)
+        }
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    });
+    let file = write_one(place, day, expected, rows)?;
+    let failed = failed.or_else(|| {
+        // A row must not get lost, whatever a file says of itself.
+        (written != expected).then(|| wrong(format!("{written} rows instead of {expected}")))
+    });
+    match failed {
+        None => Ok(file),
+        Some(error) => {
+            fs::remove_file(&file.path).ok();
+            Err(error)
+        }
+    }
+}
+
+/// Deletes files that no commit names. What cannot be deleted now goes at the next start.
+pub(crate) fn delete_uncommitted(files: &[(TenantId, DataFile)]) {
+    for (_, file) in files {
+        fs::remove_file(&file.path).ok();
+    }
 }
 
 /// The checksum of a file as it is on disk.

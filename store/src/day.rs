@@ -43,6 +43,20 @@ impl Day {
         date.to_string()
     }
 
+    /// The day that `date`, `YYYY-MM-DD`, names.
+    pub(crate) fn of_date(date: &str) -> Option<Self> {
+        let epoch = Date::constant(1970, 1, 1);
+        let date: Date = date.parse().ok()?;
+        let days = epoch.until(date).ok()?.get_days();
+        Some(Self(days))
+    }
+
+    /// So many days earlier.
+    pub(crate) fn minus(self, days: u32) -> Self {
+        let day = i64::from(self.0) - i64::from(days);
+        Self::of_units(day, 1)
+    }
+
     fn of_units(time: i64, units_per_day: i64) -> Self {
         let day = time
             .div_euclid(units_per_day)
@@ -68,6 +82,7 @@ mod tests {
         ];
         for (millis, date) in cases {
             assert_eq!(Day::of_millis(Millis(millis)).date(), date);
+            assert_eq!(Day::of_date(date), Some(Day::of_millis(Millis(millis))));
         }
     }
 

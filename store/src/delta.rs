@@ -78,6 +78,13 @@ pub(crate) enum Edit<'a> {
         /// The position.
         seq: u64,
     },
+    /// Put the rows of some files into others.
+    Compact {
+        /// The new files.
+        add: &'a Files,
+        /// The old files.
+        remove: &'a Files,
+    },
     /// Take files out together with their rows.
     Remove(&'a Files),
 }
@@ -153,6 +160,7 @@ impl TableLog {
     pub(crate) fn shows(&self, edit: Edit<'_>) -> bool {
         match edit {
             Edit::Flush { seq, .. } => self.seq() >= seq,
+            Edit::Compact { add, .. } => self.has_all(add),
             Edit::Remove(files) => files.iter().all(|(_, file)| !self.has(file)),
         }
     }
@@ -184,16 +192,33 @@ impl TableLog {
             .map(|(path, _)| path.clone())
             .collect();
         for relative in &due {
-            let path = self.dir.join(relative);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StoreError::io("delete", path)(error));
-                }
-                _ => drop(self.state.removed.remove(relative)),
-            }
-            remove_empty_dirs(&self.dir, &path);
+            self.delete_removed(relative)?;
         }
         Ok(due.len())
+    }
+
+    /// Deletes those of the removed files at `paths` that are listed by no snapshot, however short ago they were removed.
+    pub(crate) fn vacuum_files(&mut self, paths: &[PathBuf]) -> Result<(), StoreError> {
+        for path in paths {
+            let relative = action::relative(self.table, &self.dir, path)?;
+            let removed = self.state.removed.get(&relative);
+            if removed.is_some_and(|removed| !removed.is_in_use()) {
+                self.delete_removed(&relative)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_removed(&mut self, relative: &str) -> Result<(), StoreError> {
+        let path = self.dir.join(relative);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io("delete", path)(error));
+            }
+            _ => drop(self.state.removed.remove(relative)),
+        }
+        remove_empty_dirs(&self.dir, &path);
+        Ok(())
     }
 
     /// Deletes data files that are no part of the table: those of a flush or a compaction that did not get as far as its
@@ -219,6 +244,7 @@ impl TableLog {
         let none = Files::new();
         let (operation, effect, add, remove, seq) = match edit {
             Edit::Flush { add, seq } => ("WRITE", Effect::Rows, add, &none, Some(seq)),
+            Edit::Compact { add, remove } => ("OPTIMIZE", Effect::Arrangement, add, remove, None),
             Edit::Remove(remove) => ("DELETE", Effect::Rows, &none, remove, None),
         };
         let mut actions = Vec::new();

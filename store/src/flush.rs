@@ -4,12 +4,7 @@
 //! write-ahead log; the head swaps the frozen rows for the files. A table whose step fails keeps its frozen rows, and the
 //! next flush writes them together with what has come since. The log's segments go once every table holds their rows.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, fs::File, sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -131,7 +126,7 @@ impl Flusher {
             if log.seq() >= doubtful.seq {
                 self.head.publish(table, doubtful.files);
             } else {
-                remove_files(&doubtful.files);
+                data_file::delete_uncommitted(&doubtful.files);
             }
         }
         Ok(())
@@ -147,16 +142,9 @@ fn write_files(
     for (tenant, rows) in rows {
         let place = Place { table, dir, tenant };
         if let Err(error) = data_file::write(place, rows, &mut files) {
-            remove_files(&files);
+            data_file::delete_uncommitted(&files);
             return Err(error);
         }
     }
     Ok(files)
-}
-
-/// Deletes files that no commit names. What cannot be deleted now goes at the next start.
-fn remove_files(files: &Files) {
-    for (_, file) in files {
-        fs::remove_file(&file.path).ok();
-    }
 }

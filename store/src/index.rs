@@ -145,6 +145,15 @@ impl SeriesIndex {
         }
     }
 
+    /// Notes that the `series` table has no rows any more for the days that `is_gone` accepts.
+    pub(crate) fn forget_days(&self, is_gone: impl Fn(Day) -> bool) {
+        let mut inner = self.inner.write();
+        inner.days.retain(|day, _| !is_gone(*day));
+        for last in &mut inner.last_days {
+            *last = last.filter(|day| !is_gone(*day));
+        }
+    }
+
     /// The selected series, sorted by their labels.
     pub(crate) fn select(
         &self,

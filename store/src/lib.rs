@@ -38,6 +38,7 @@ pub use config::StoreConfig;
 pub use data_file::{restore_values, split_values};
 pub use error::StoreError;
 pub use index::{SeriesEntry, SeriesIndex};
+pub use maintenance::{Retention, TenantRetention};
 pub use quarantine::{Damage, DamageKind};
 pub use rows::{
     Buckets, CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow,

@@ -1,22 +1,36 @@
-//! What has to be done to files from time to time, beside writing them: damaged ones are put aside, removed ones deleted.
+//! What has to be done to files from time to time, beside writing them: damaged ones are put aside, small ones merged, expired
+//! ones removed, removed ones deleted.
+
+mod compact;
+mod merge;
+mod plan;
+mod retention;
 
 use std::{sync::Arc, time::Duration};
 
+use demarc_proto::Clock;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
     StoreConfig, StoreError, Table,
     delta::{Edit, Files},
     flush::Flusher,
+    head::Head,
     integrity::{Integrity, Suspect},
     quarantine::{Damage, DamageKind, Quarantine},
 };
+
+pub use self::retention::{Retention, TenantRetention};
 
 /// What maintenance needs; one round at a time.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     /// Settings.
     pub(crate) config: StoreConfig,
+    /// Tells which day is today.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Holds the series.
+    pub(crate) head: Arc<Head>,
     /// Holds the tables' logs.
     pub(crate) flusher: Arc<AsyncMutex<Flusher>>,
     /// Finds damaged files.
@@ -29,8 +43,10 @@ impl Maintenance {
     /// One round. What fails does not keep the rest from being done; the first error is returned.
     pub(crate) async fn run(&self) -> Result<(), StoreError> {
         let quarantined = self.put_suspects_aside().await;
+        let expired = self.expire().await;
+        let compacted = self.compact().await;
         let vacuumed = self.vacuum().await;
-        quarantined.and(vacuumed)
+        quarantined.and(expired).and(compacted).and(vacuumed)
     }
 
     /// Takes damaged files out of their tables.

@@ -44,6 +44,22 @@ pub(crate) static MAINTENANCE_ERRORS: LazyLock<Counter<u64>> = LazyLock::new(|| 
     )
 });
 
+/// Data files that were merged into larger ones.
+pub(crate) static COMPACTED_FILES: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "store_compacted_files",
+        "Data files merged into larger ones",
+    )
+});
+
+/// Data files that were removed because their rows are older than is to be kept.
+pub(crate) static EXPIRED_FILES: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter(
+        "store_expired_files",
+        "Data files removed at the end of their retention",
+    )
+});
+
 /// How long a flush takes.
 pub(crate) static FLUSH_SECONDS: LazyLock<Histogram<f64>> = LazyLock::new(|| {
     opentelemetry::global::meter("demarc")

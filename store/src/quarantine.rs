@@ -9,12 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use demarc_proto::Clock;
+use demarc_proto::{Clock, TenantId};
 use opentelemetry::KeyValue;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::{StoreError, Table, metric, wal::sync_dir};
+use crate::{
+    StoreError, Table, metric,
+    wal::{create_dir, sync_dir},
+};
 
 /// Something of the store that was found damaged or missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,32 +132,76 @@ impl Quarantine {
     }
 
     /// Moves what is at `damage.path` into the quarantine, where it is not missing, and takes note.
-    pub(crate) fn put(&self, mut damage: Damage) -> Result<(), StoreError> {
+    pub(crate) fn put(&self, damage: Damage) -> Result<(), StoreError> {
+        let path = PathBuf::from(&damage.path);
+        // The note first: a crash in between leaves a note about a file that will be found damaged once more.
+        let id = self.write_note(damage)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match fs::rename(&path, self.dir().join(format!("{id}-{name}"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io("rename", &path)(error))
+            }
+            _ => sync_dir(&self.dir()),
+        }
+    }
+
+    /// Takes note of damage, once, and leaves the file where it is.
+    pub(crate) fn note(&self, damage: Damage) -> Result<(), StoreError> {
+        let path = self.below_root(&damage);
+        let is_same = |known: &Damage| known.path == path && known.reason == damage.reason;
+        if self.found.lock().iter().any(is_same) {
+            return Ok(());
+        }
+        self.write_note(damage).map(drop)
+    }
+
+    fn write_note(&self, mut damage: Damage) -> Result<uuid::Uuid, StoreError> {
         let id = uuid::Uuid::now_v7();
         let dir = self.dir();
-        fs::create_dir_all(&dir).map_err(StoreError::io("create", &dir))?;
-        let path = PathBuf::from(&damage.path);
-        let relative = path.strip_prefix(&self.root).unwrap_or(&path).to_owned();
-        damage.path = relative.to_string_lossy().into_owned();
+        create_dir(&dir)?;
+        damage.path = self.below_root(&damage);
         damage.found_ns = self.clock.now().0;
-        // The note first: a crash in between leaves a note about a file that will be found damaged once more.
         let note = dir.join(format!("{id}.json"));
         let text = serde_json::to_vec_pretty(&damage).expect("text and numbers are JSON");
-        File::create(&note)
-            .and_then(|mut file| {
-                file.write_all(&text)?;
-                file.sync_all()
-            })
-            .map_err(StoreError::io("write", &note))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        match fs::rename(&path, dir.join(format!("{id}-{name}"))) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::io("rename", &path)(error));
-            }
-            _ => {}
-        }
+        let written = File::create(&note).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()
+        });
+        written.map_err(StoreError::io("write", &note))?;
         sync_dir(&dir)?;
         self.take_note(damage);
+        Ok(id)
+    }
+
+    fn below_root(&self, damage: &Damage) -> String {
+        let path = Path::new(&damage.path);
+        let relative = path.strip_prefix(&self.root).unwrap_or(path);
+        relative.to_string_lossy().into_owned()
+    }
+
+    /// Deletes what is there of a tenant.
+    pub(crate) fn forget(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        let is_of_tenant = |damage: &Damage| damage.tenant.as_deref() == Some(tenant.as_str());
+        let dir = self.dir();
+        let Ok(entries) = fs::read_dir(&dir) else {
+            return Ok(());
+        };
+        let mut ids = Vec::new();
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let note = fs::read(&path).ok();
+            let damage = note.and_then(|note| serde_json::from_slice::<Damage>(&note).ok());
+            if damage.as_ref().is_some_and(is_of_tenant) {
+                ids.extend(path.file_stem().map(|id| id.to_string_lossy().into_owned()));
+            }
+        }
+        for entry in fs::read_dir(&dir).map_err(StoreError::io("list", &dir))? {
+            let path = entry.map_err(StoreError::io("list", &dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if ids.iter().any(|id| name.starts_with(id)) {
+                fs::remove_file(&path).map_err(StoreError::io("delete", &path))?;
+            }
+        }
+        self.found.lock().retain(|damage| !is_of_tenant(damage));
         Ok(())
     }
 

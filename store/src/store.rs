@@ -130,7 +130,20 @@ impl Store {
         self.flush_by(&commands).await
     }
 
-    /// One round of what is done from time to time anyway: damaged files are put aside, removed ones deleted.
+    /// Deletes all rows that `tenant` has in all tables, in memory and on disk. Returns how many. What is appended meanwhile
+    /// may stay. When it fails it has to be called again.
+    #[tracing::instrument(skip_all, err, fields(%tenant))]
+    pub async fn delete_tenant(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        // Rows in memory and in the write-ahead log become files first, and the log's segments go.
+        self.flush().await?;
+        let maintenance = self.maintenance.clone().lock_owned().await;
+        let tenant = tenant.clone();
+        let task = tokio::spawn(async move { maintenance.delete_tenant(&tenant).await });
+        task.await.map_err(StoreError::task).flatten()
+    }
+
+    /// One round of what is done from time to time anyway: damaged files are put aside, small ones merged, expired ones
+    /// removed, removed ones deleted.
     #[tracing::instrument(skip_all, err)]
     pub async fn maintain(&self) -> Result<(), StoreError> {
         let maintenance = self.maintenance.clone().lock_owned().await;

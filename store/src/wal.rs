@@ -17,10 +17,12 @@
 //!   that the group was to have: a record whose number is not below the first number of the *next* segment does not count.
 //! - A torn tail (an unfinished record at the end) is cut off. A damaged record is put aside in a file of its own,
 //!   counted and skipped; the records after it are found again by their marker and checksum.
+//! - Numbers that are missing between records, or before the last acknowledged one, are damage and reported.
 //! - A recovered log is never appended to: writing goes on in a new segment.
 
 mod body;
 mod codec;
+mod mark;
 mod points;
 mod recovery;
 mod segment;
@@ -28,6 +30,7 @@ mod writer;
 
 pub(crate) use body::{Body, Payload};
 pub(crate) use codec::{Item, push_record, scan, segment_header};
+pub(crate) use mark::Mark;
 pub(crate) use recovery::{Recovered, recover};
 pub(crate) use segment::{Segments, create_dir, sync_dir};
 pub(crate) use writer::{Append, Command, Content, Writer};

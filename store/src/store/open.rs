@@ -25,7 +25,7 @@ use crate::{
     integrity::{Integrity, Suspect},
     maintenance::Maintenance,
     quarantine::Quarantine,
-    wal::{self, Body, Recovered, Writer},
+    wal::{self, Body, Mark, Recovered, Writer},
 };
 
 /// Opens the store without its flush task.
@@ -45,6 +45,7 @@ pub(super) async fn open(
     };
     let logs = open_logs(&dir, &settings, &head, &integrity).await?;
     let (log_end, recovered) = recover(&dir, &logs, &head).await?;
+    note_damage(&recovered, &quarantine);
     let (commands, receiver) = mpsc::channel(config.wal_queue_appends.max(1));
     let full = Arc::new(Notify::new());
     let writer = Writer {
@@ -54,6 +55,7 @@ pub(super) async fn open(
         segment: None,
         next_segment: recovered.next_segment,
         next_seq: log_end.next_seq,
+        mark: Mark::open(&log_end.dir, log_end.next_seq - 1)?,
         head: head.clone(),
         full: full.clone(),
     };
@@ -70,12 +72,13 @@ pub(super) async fn open(
     }));
     let maintenance = Maintenance {
         config: config.clone(),
+        clock: settings.clock,
+        head: head.clone(),
         flusher: flusher.clone(),
         integrity,
         quarantine: quarantine.clone(),
     };
-    // Before anybody reads.
-    maintenance.put_suspects_aside().await?;
+    put_suspects_aside(&maintenance).await;
     Ok(Store {
         config,
         head,
@@ -101,20 +104,40 @@ async fn recover(
     logs: &BTreeMap<Table, TableLog>,
     head: &Arc<Head>,
 ) -> Result<(LogEnd, Recovered), StoreError> {
-    let positions = logs.iter().map(|(table, log)| (*table, log.seq()));
-    let positions = positions.collect();
+    let positions: BTreeMap<Table, u64> = logs
+        .iter()
+        .map(|(table, log)| (*table, log.seq()))
+        .collect();
+    let last_position = positions.values().copied().max().unwrap_or(0);
     let wal_dir = create_dir(&dir.join("wal"))?;
     let recovered = {
         let (head, wal_dir) = (head.clone(), wal_dir.clone());
         let replayed = tokio::task::spawn_blocking(move || replay(&wal_dir, &head, &positions));
         replayed.await.map_err(StoreError::task)??
     };
-    let last_position = logs.values().map(TableLog::seq).max().unwrap_or(0);
     let end = LogEnd {
         dir: wal_dir,
         next_seq: recovered.last_seq.max(last_position) + 1,
     };
     Ok((end, recovered))
+}
+
+/// Takes damaged files out of their tables.
+async fn put_suspects_aside(maintenance: &Maintenance) {
+    if let Err(error) = maintenance.put_suspects_aside().await {
+        // Nobody reads them all the same, and maintenance tries again.
+        tracing::error!(%error, "damaged files were not put aside");
+    }
+}
+
+/// Takes note of what the write-ahead log has lost.
+fn note_damage(recovered: &Recovered, quarantine: &Quarantine) {
+    for damage in &recovered.damage {
+        if let Err(error) = quarantine.note(damage.clone()) {
+            // It is no reason not to start, and found again at the next start.
+            tracing::error!(file = damage.path, reason = damage.reason, %error, "damage was not noted");
+        }
+    }
 }
 
 /// Creates the directory and keeps other processes out of it; also returns its absolute path.
@@ -210,7 +233,8 @@ fn replay(
     positions: &BTreeMap<Table, u64>,
 ) -> Result<Recovered, StoreError> {
     let mut replayed_rows = 0;
-    let recovered = wal::recover(wal_dir, |seq, body| {
+    let covered = positions.values().copied().max().unwrap_or(0);
+    let recovered = wal::recover(wal_dir, covered, |seq, body| {
         let Body {
             tenant,
             mut batches,

@@ -10,9 +10,13 @@ use std::{
 use super::{
     body::{self, Body},
     codec::{Item, parse_segment_header, scan},
+    mark,
     segment::{self, Segments},
 };
-use crate::{StoreError, metric};
+use crate::{
+    StoreError, metric,
+    quarantine::{Damage, DamageKind},
+};
 
 /// What recovery leaves for the writer.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Recovered {
     pub(crate) last_seq: u64,
     /// The number of the next segment.
     pub(crate) next_segment: u64,
+    /// What was found damaged or missing.
+    pub(crate) damage: Vec<Damage>,
 }
 
 struct Segment {
@@ -32,17 +38,22 @@ struct Segment {
     first_seq: Option<u64>,
 }
 
-/// Reads all records in `dir`, in order, and gives each to `replay`. Damaged ones go to files beside the segments.
+/// Reads all records in `dir`, in order, and gives each to `replay`. Damaged ones go to files beside the segments. Records up
+/// to `covered` are in data files and may be gone.
 pub(crate) fn recover(
     dir: &Path,
+    covered: u64,
     mut replay: impl FnMut(u64, Body) -> Result<(), StoreError>,
 ) -> Result<Recovered, StoreError> {
     let listed = segment::list(dir)?;
-    let mut recovered = Recovered {
-        segments: Segments::default(),
+    let next_segment = listed.last().map_or(0, |(number, _)| number + 1);
+    let mut found = Found {
+        dir,
         last_seq: 0,
-        next_segment: listed.last().map_or(0, |(number, _)| number + 1),
+        covered,
+        damage: Vec::new(),
     };
+    let closed = Segments::default();
     let mut listed = listed.into_iter().map(|(_, path)| read(path)).peekable();
     while let Some(segment) = listed.next() {
         let segment = segment?;
@@ -51,11 +62,53 @@ pub(crate) fn recover(
             Some(Ok(next)) => next.first_seq.unwrap_or(u64::MAX),
             _ => u64::MAX,
         };
-        let last_seq = replay_segment(&segment, end, &mut replay)?;
-        recovered.last_seq = recovered.last_seq.max(last_seq);
-        recovered.segments.close(segment.path, last_seq);
+        let last_seq = replay_segment(&segment, end, &mut found, &mut replay)?;
+        closed.close(segment.path, last_seq);
     }
-    Ok(recovered)
+    // What comes after the last acknowledged record is not missing.
+    let acknowledged = mark::read(dir).unwrap_or(0);
+    found.expect_up_to(acknowledged);
+    Ok(Recovered {
+        segments: closed,
+        last_seq: found.last_seq,
+        next_segment,
+        damage: found.damage,
+    })
+}
+
+/// What recovery has come across.
+struct Found<'a> {
+    dir: &'a Path,
+    /// The last number.
+    last_seq: u64,
+    /// The last number whose absence means nothing.
+    covered: u64,
+    damage: Vec<Damage>,
+}
+
+impl Found<'_> {
+    /// Notes the record `seq`.
+    fn record(&mut self, seq: u64) {
+        self.expect_up_to(seq.saturating_sub(1));
+        self.last_seq = self.last_seq.max(seq);
+    }
+
+    /// Reports the numbers up to `seq` that have not come.
+    fn expect_up_to(&mut self, seq: u64) {
+        let known = self.last_seq.max(self.covered);
+        if seq > known {
+            let reason = format!("records {} to {seq} are missing", known + 1);
+            self.damage
+                .push(Damage::new(DamageKind::Wal, self.dir, reason));
+            self.last_seq = seq;
+        }
+    }
+
+    fn damaged(&mut self, aside: PathBuf, reason: &str) {
+        metric::WAL_DAMAGED_RECORDS.add(1, &[]);
+        self.damage
+            .push(Damage::new(DamageKind::Wal, &aside, reason));
+    }
 }
 
 fn read(path: PathBuf) -> Result<Segment, StoreError> {
@@ -72,6 +125,7 @@ fn read(path: PathBuf) -> Result<Segment, StoreError> {
 fn replay_segment(
     segment: &Segment,
     end: u64,
+    found: &mut Found<'_>,
     replay: &mut impl FnMut(u64, Body) -> Result<(), StoreError>,
 ) -> Result<u64, StoreError> {
     let mut last_seq = segment.first_seq.map_or(0, |first| first.saturating_sub(1));
@@ -80,12 +134,15 @@ fn replay_segment(
             Item::Record { seq, .. } if seq >= end => {}
             Item::Record { seq, whole, body } => {
                 last_seq = last_seq.max(seq);
+                found.record(seq);
                 match body::decode(&segment.bytes[body]) {
                     Ok(body) => replay(seq, body)?,
-                    Err(reason) => quarantine(segment, whole, &reason)?,
+                    Err(reason) => put_aside(segment, whole, &reason, found),
                 }
             }
-            Item::Damaged(range) => quarantine(segment, range, "checksum or marker is wrong")?,
+            Item::Damaged(range) => {
+                put_aside(segment, range, "checksum or marker is wrong", found);
+            }
             Item::Torn(range) => cut_off(segment, range)?,
         }
     }
@@ -95,19 +152,20 @@ fn replay_segment(
 }
 
 /// Keeps damaged bytes in a file of their own, so that they outlive their segment and someone can look at them.
-fn quarantine(segment: &Segment, range: Range<usize>, reason: &str) -> Result<(), StoreError> {
+fn put_aside(segment: &Segment, range: Range<usize>, reason: &str, found: &mut Found) {
     let path = segment
         .path
         .with_extension(format!("{}.damaged", range.start));
     if path.exists() {
-        return Ok(());
+        return;
     }
-    let (offset, bytes) = (range.start, range.len());
-    fs::write(&path, &segment.bytes[range]).map_err(StoreError::io("write", &path))?;
-    metric::WAL_DAMAGED_RECORDS.add(1, &[]);
-    let file = path.display().to_string();
-    tracing::error!(file, offset, bytes, reason, "damaged record put aside");
-    Ok(())
+    if let Err(error) = fs::write(&path, &segment.bytes[range]) {
+        // They are still in the segment, which stays until there is room to write its rows into files.
+        let file = path.display().to_string();
+        tracing::warn!(file, %error, "damaged record was not put aside");
+        fs::remove_file(&path).ok();
+    }
+    found.damaged(path, reason);
 }
 
 fn cut_off(segment: &Segment, range: Range<usize>) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{
     body::{self, Payload, record_len},
     codec::push_record,
+    mark::Mark,
     segment::{Failure, SegmentWriter, Segments},
 };
 use crate::{
@@ -73,6 +74,8 @@ pub(crate) struct Writer {
     pub(crate) next_segment: u64,
     /// The sequence number of the next record.
     pub(crate) next_seq: u64,
+    /// Shows the last acknowledged record.
+    pub(crate) mark: Mark,
     /// Where rows go once they are on disk.
     pub(crate) head: Arc<Head>,
     /// Told when the head is full.
@@ -202,6 +205,7 @@ impl Writer {
         });
         if outcome.is_ok() {
             self.next_seq += inserts.len() as u64;
+            self.mark.set(self.next_seq - 1);
             count_rows(&inserts);
             self.head.insert(inserts);
         }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use demarc_store::{ChangeRow, Rows, Table};
+use demarc_store::{ChangeRow, DamageKind, Rows, Table};
 
 use crate::fixture::{all_tables, change, open, row_count, rows_of, tenant};
 
@@ -154,4 +154,46 @@ async fn a_data_file_without_a_commit_is_deleted() {
         row_count(&store.snapshot(&id).read(Table::Spans).await.unwrap()),
         4
     );
+}
+
+/// What is lost of the write-ahead log is never lost silently, not even at its end.
+#[tokio::test]
+async fn records_that_are_gone_are_reported_once() {
+    let (dir, segment, starts) = crashed().await;
+    let bytes = fs::read(&segment).unwrap();
+    let cases: [(&str, Option<&[u8]>, &str); 4] = [
+        (
+            "halved",
+            Some(&bytes[..starts[2] + 9]),
+            "records 3 to 5 are missing",
+        ),
+        ("emptied", Some(&[]), "records 1 to 5 are missing"),
+        ("deleted", None, "records 1 to 5 are missing"),
+        ("intact", Some(&bytes), ""),
+    ];
+    let mark = segment.with_file_name("acknowledged");
+    let acknowledged = fs::read(&mark).unwrap();
+    for (case, content, reason) in cases {
+        fs::remove_dir_all(dir.path().join("quarantine")).ok();
+        for later in files(&dir.path().join("wal"), "wal") {
+            fs::remove_file(later).unwrap();
+        }
+        if let Some(content) = content {
+            fs::write(&segment, content).unwrap();
+        }
+        fs::write(&mark, &acknowledged).unwrap();
+        for _start in 0..2 {
+            let store = open(dir.path()).await;
+            let found: Vec<_> = store
+                .damage()
+                .into_iter()
+                .map(|damage| (damage.kind, damage.reason))
+                .collect();
+            let expected: Vec<_> = (!reason.is_empty())
+                .then(|| (DamageKind::Wal, reason.to_owned()))
+                .into_iter()
+                .collect();
+            assert_eq!(found, expected, "{case}");
+        }
+    }
 }

@@ -21,8 +21,20 @@ pub(crate) async fn open(dir: &Path) -> Arc<Store> {
 }
 
 pub(crate) async fn open_with(dir: &Path, config: StoreConfig) -> Arc<Store> {
-    let clock = Arc::new(ManualClock::new(Millis(DAY_MS).to_nanos()));
-    Store::open(dir, config, clock).await.unwrap()
+    open_at(dir, config, &clock()).await
+}
+
+pub(crate) async fn open_at(
+    dir: &Path,
+    config: StoreConfig,
+    clock: &Arc<ManualClock>,
+) -> Arc<Store> {
+    Store::open(dir, config, clock.clone()).await.unwrap()
+}
+
+/// Stands at [`DAY_MS`].
+pub(crate) fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Millis(DAY_MS).to_nanos()))
 }
 
 pub(crate) fn tenant(name: &str) -> TenantId {

@@ -8,6 +8,7 @@ use std::{
 
 use demarc_store::{ChangeRow, Rows, StoreConfig, StoreError, Table};
 
+use crate::disk::Disk;
 use crate::fixture::{
     all_tables, change, expected_rows, open, open_with, row_count, rows_of, tenant,
 };
@@ -156,4 +157,78 @@ async fn check_counts(store: &demarc_store::Store, appends: usize) {
         };
         assert_eq!(rows, expected, "{table}");
     }
+}
+
+/// A real file system that is full: writes are refused, reads go on, and all is well again as soon as there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_writes_serves_reads_and_needs_no_restart() {
+    let disk = match Disk::new(48 << 20) {
+        Ok(disk) => disk,
+        Err(reason) => {
+            eprintln!("SKIPPED: needs to mount a file system (as root): {reason}");
+            return;
+        }
+    };
+    let dir = disk.root().join("data");
+    let ballast = disk.root().join("ballast");
+    let store = open(&dir).await;
+    let mut acked = 0;
+    for _ in 0..20 {
+        store.append(&tenant("a"), numbered(acked)).await.unwrap();
+        acked += 1;
+    }
+    store.flush().await.unwrap();
+    // Rows that are in no file when the disk is full.
+    store.append(&tenant("a"), numbered(acked)).await.unwrap();
+    acked += 1;
+    fill(&ballast);
+    let mut refused = 0;
+    while refused < 5 {
+        match store.append(&tenant("a"), numbered(acked)).await {
+            Ok(()) => acked += 1,
+            Err(error) => {
+                assert!(error.is_retryable(), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    let failed = store.flush().await;
+    assert!(
+        matches!(&failed, Err(error) if error.is_retryable()),
+        "{failed:?}"
+    );
+    check_numbers(&store, acked).await;
+    // A restart while the disk is full.
+    drop(store);
+    let store = open(&dir).await;
+    check_numbers(&store, acked).await;
+    assert!(store.append(&tenant("a"), numbered(500)).await.is_err());
+
+    fs::remove_file(&ballast).unwrap();
+    store.append(&tenant("a"), numbered(acked)).await.unwrap();
+    acked += 1;
+    store.flush().await.unwrap();
+    check_numbers(&store, acked).await;
+    store.maintain().await.unwrap();
+    drop(store);
+    let store = open(&dir).await;
+    check_numbers(&store, acked).await;
+    assert_eq!(store.damage(), []);
+}
+
+/// Writes until nothing fits any more.
+fn fill(ballast: &Path) {
+    use std::io::Write;
+    let mut file = fs::File::create(ballast).unwrap();
+    for size in [1 << 20, 1 << 12, 1] {
+        while file.write_all(&vec![7; size]).is_ok() {}
+    }
+}
+
+async fn check_numbers(store: &demarc_store::Store, count: usize) {
+    let snapshot = store.snapshot(&tenant("a"));
+    let rows = rows_of(&snapshot, Table::Changes, ChangeRow::from_batch).await;
+    let mut found: Vec<usize> = rows.iter().map(|row| row.what.parse().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, (0..count).collect::<Vec<_>>());
 }

@@ -9,6 +9,7 @@
 
 mod append;
 mod columns;
+mod compaction;
 mod crash;
 mod damage;
 mod damaged_files;
@@ -18,5 +19,7 @@ mod fixture;
 mod full_disk;
 mod older_version;
 mod power_cut;
+mod recovery;
+mod retention;
 mod round_trip;
 mod snapshot;

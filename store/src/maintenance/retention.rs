@@ -1,0 +1,138 @@
+//! Dropping what is older than a tenant wants to keep, and all that a tenant has.
+
+use std::collections::BTreeMap;
+
+use demarc_proto::TenantId;
+
+use super::Maintenance;
+use crate::{
+    StoreError, Table,
+    day::Day,
+    delta::{Edit, Files},
+    metric,
+};
+
+/// For how many days rows are kept, by signal; 0 for ever. The day of a row is that of its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Series, samples, histograms and exemplars.
+    pub metrics_days: u32,
+    /// Spans.
+    pub traces_days: u32,
+    /// Logs.
+    pub logs_days: u32,
+    /// Entities, relations and changes, by the beginning of their validity.
+    pub topology_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            metrics_days: 90,
+            traces_days: 30,
+            // Source: Cybersecurity Law of the People's Republic of China, article 21: network logs at least six months.
+            logs_days: 184,
+            topology_days: 0,
+        }
+    }
+}
+
+/// What a tenant wants otherwise than the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantRetention {
+    /// As [`Retention::metrics_days`].
+    pub metrics_days: Option<u32>,
+    /// As [`Retention::traces_days`].
+    pub traces_days: Option<u32>,
+    /// As [`Retention::logs_days`].
+    pub logs_days: Option<u32>,
+    /// As [`Retention::topology_days`].
+    pub topology_days: Option<u32>,
+}
+
+impl Retention {
+    /// The same with what a tenant wants otherwise.
+    pub(crate) fn with(self, tenant: TenantRetention) -> Self {
+        Self {
+            metrics_days: tenant.metrics_days.unwrap_or(self.metrics_days),
+            traces_days: tenant.traces_days.unwrap_or(self.traces_days),
+            logs_days: tenant.logs_days.unwrap_or(self.logs_days),
+            topology_days: tenant.topology_days.unwrap_or(self.topology_days),
+        }
+    }
+
+    /// The first day that is kept of a table; `None` when all are.
+    fn first_day(self, table: Table, today: Day) -> Option<Day> {
+        let days = match table {
+            Table::Spans => self.traces_days,
+            Table::Logs => self.logs_days,
+            Table::Entities | Table::Relations | Table::Changes => self.topology_days,
+            Table::Series | Table::Samples | Table::Histograms | Table::Exemplars => {
+                self.metrics_days
+            }
+        };
+        (days > 0).then(|| today.minus(days))
+    }
+}
+
+impl Maintenance {
+    /// Takes expired files out of their tables.
+    pub(super) async fn expire(&self) -> Result<(), StoreError> {
+        let today = Day::of_millis(self.clock.now().to_millis());
+        let mut outcome = Ok(());
+        for table in Table::ALL {
+            outcome = outcome.and(self.expire_table(table, today).await);
+        }
+        outcome
+    }
+
+    async fn expire_table(&self, table: Table, today: Day) -> Result<(), StoreError> {
+        let mut flusher = self.flusher.lock().await;
+        let mut first_days: BTreeMap<TenantId, Option<Day>> = BTreeMap::new();
+        let mut expired = flusher.log(table).files();
+        expired.retain(|(tenant, file)| {
+            let first = first_days.entry(tenant.clone()).or_insert_with(|| {
+                let retention = self.config.retention_of(tenant);
+                retention.first_day(table, today)
+            });
+            // Dates of one form compare as text.
+            first.is_some_and(|first| file.date < first.date())
+        });
+        if expired.is_empty() {
+            return Ok(());
+        }
+        flusher.edit(table, Edit::Remove(&expired)).await?;
+        if table == Table::Series {
+            for (tenant, first) in first_days {
+                if let Some(first) = first {
+                    self.head.index(&tenant).forget_days(|day| day < first);
+                }
+            }
+        }
+        metric::EXPIRED_FILES.add(expired.len() as u64, &[]);
+        Ok(())
+    }
+
+    /// Removes all files of a tenant from all tables and from the disk; those that a reader still lists go once it is done.
+    pub(crate) async fn delete_tenant(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let mut rows = 0;
+        for table in Table::ALL {
+            let mut flusher = self.flusher.lock().await;
+            let mut files: Files = flusher.log(table).files();
+            files.retain(|(owner, _)| owner == tenant);
+            if files.is_empty() {
+                continue;
+            }
+            flusher.edit(table, Edit::Remove(&files)).await?;
+            rows += files.iter().map(|(_, file)| file.rows).sum::<u64>();
+            let paths: Vec<_> = files.into_iter().map(|(_, file)| file.path).collect();
+            flusher.log_mut(table).vacuum_files(&paths)?;
+        }
+        // Series that are sent again have to be written down again.
+        self.head.index(tenant).forget_days(|_| true);
+        self.quarantine.forget(tenant)?;
+        Ok(rows)
+    }
+}
