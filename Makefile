@@ -1,11 +1,13 @@
 # `make demo` and `make test` do all the set-up on a machine that has Rust and a C compiler.
 
-.PHONY: demo test check prerequisites build bench bench-rca help
+.PHONY: demo test check prerequisites build bench bench-ingest bench-query bench-rca help
 
 help:
 	@echo "make demo   build, start the engine and the lab, inject a fault, print the verdict"
 	@echo "make test   format, lints, unit, golden, crash and end-to-end tests"
 	@echo "make bench  criterion benchmarks (release build: about 25 minutes the first time)"
+	@echo "make bench-ingest  remote-write beside prometheus and victoria-metrics, OTLP alone (release build)"
+	@echo "make bench-query   the same queries to all three over the same data (release build)"
 	@echo "make bench-rca  the recorded faults in ../shared/rca: predictions, their score (docs/accuracy.md)"
 
 prerequisites:
@@ -26,6 +28,15 @@ test: check
 
 bench: prerequisites
 	cargo bench --locked -p demarc-benches
+
+bench-ingest: prerequisites
+	cargo build --locked --release -p demarc -p demarc-benches
+	target/release/demarc-bench ingest
+	target/release/demarc-bench otlp
+
+bench-query: prerequisites
+	cargo build --locked --release -p demarc -p demarc-benches
+	target/release/demarc-bench query
 
 RCA = ../shared/rca
 
