@@ -8,7 +8,7 @@ use std::{collections::HashMap, fs, io, path::PathBuf, time::SystemTime};
 use demarc_proto::TenantId;
 use parking_lot::Mutex;
 
-use crate::{DataFile, Table, data_file};
+use crate::{DataFile, StoreError, Table, data_file};
 
 /// A file that is not as it was written.
 #[derive(Clone, Debug)]
@@ -31,6 +31,14 @@ pub(crate) struct Integrity {
     suspects: Mutex<Vec<Suspect>>,
     /// Told when there is a suspect.
     pub(crate) reported: tokio::sync::Notify,
+}
+
+/// Why a file does not pass.
+enum Failure {
+    /// It is not as it was written.
+    Damaged(String),
+    /// It could not be looked at.
+    Unreadable(io::Error),
 }
 
 /// What changes when a file is written to.
@@ -91,10 +99,17 @@ impl Integrity {
         table: Table,
         tenant: &TenantId,
         file: &DataFile,
-        check: impl Fn(&DataFile) -> Result<(), String>,
+        check: impl Fn(&DataFile) -> Result<(), Failure>,
     ) -> bool {
-        let Err(reason) = check(file) else {
-            return true;
+        let reason = match check(file) {
+            Ok(()) => return true,
+            Err(Failure::Damaged(reason)) => reason,
+            // Too many open files, or a disk that does not answer, says nothing of the file: whoever reads it meets the error.
+            Err(Failure::Unreadable(error)) => {
+                let path = file.path.display();
+                tracing::warn!(%path, %error, "data file could not be checked");
+                return true;
+            }
         };
         self.report(Suspect {
             table,
@@ -105,41 +120,95 @@ impl Integrity {
         false
     }
 
-    fn check(&self, file: &DataFile) -> Result<(), String> {
+    fn check(&self, file: &DataFile) -> Result<(), Failure> {
         let stamp = stamp(file)?;
         if self.intact.lock().get(&file.path) == Some(&stamp) {
             return Ok(());
         }
         match file.crc32 {
             Some(expected) => {
-                let found = data_file::checksum_of(&file.path).map_err(describe)?;
+                let found = data_file::checksum_of(&file.path).map_err(failure)?;
                 if found != expected {
-                    return Err(format!("checksum is {found:08x} instead of {expected:08x}"));
+                    let reason = format!("checksum is {found:08x} instead of {expected:08x}");
+                    return Err(Failure::Damaged(reason));
                 }
             }
-            None => data_file::check_footer(&file.path).map_err(|error| error.to_string())?,
+            None => data_file::check_footer(&file.path).map_err(|error| match error {
+                StoreError::Io { source, .. } => failure(source),
+                other => Failure::Damaged(other.to_string()),
+            })?,
         }
         self.intact.lock().insert(file.path.clone(), stamp);
         Ok(())
     }
 }
 
-/// How a file looks now; why it is damaged when it has not the size that it had.
-fn stamp(file: &DataFile) -> Result<Stamp, String> {
-    let metadata = fs::metadata(&file.path).map_err(describe)?;
+/// How a file looks now; a failure when it has not the size that it had.
+fn stamp(file: &DataFile) -> Result<Stamp, Failure> {
+    let metadata = fs::metadata(&file.path).map_err(failure)?;
     let (found, expected) = (metadata.len(), file.size_bytes);
     if found != expected {
-        return Err(format!("{found} bytes instead of {expected}"));
+        let reason = format!("{found} bytes instead of {expected}");
+        return Err(Failure::Damaged(reason));
     }
     Ok(Stamp {
-        modified: metadata.modified().map_err(describe)?,
+        modified: metadata.modified().map_err(failure)?,
         size_bytes: found,
     })
 }
 
-fn describe(error: io::Error) -> String {
+fn failure(error: io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::NotFound => "missing".to_owned(),
-        _ => error.to_string(),
+        io::ErrorKind::NotFound => Failure::Damaged("missing".to_owned()),
+        _ => Failure::Unreadable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn file(path: PathBuf) -> DataFile {
+        DataFile {
+            path,
+            size_bytes: 1,
+            rows: 1,
+            date: "2026-01-01".to_owned(),
+            min_time: None,
+            max_time: None,
+            crc32: Some(0),
+            lease: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_at_is_not_taken_for_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("plain");
+        fs::write(&plain, "x").unwrap();
+        let integrity = Integrity::default();
+        let tenant = TenantId::default();
+        let unreachable = vec![file(plain.join("below a file"))];
+        assert_eq!(
+            integrity.intact(Table::Samples, &tenant, unreachable).len(),
+            1
+        );
+        assert!(integrity.take_suspects().is_empty());
+        let absent = vec![file(folder.path().join("absent"))];
+        assert!(integrity.intact(Table::Samples, &tenant, absent).is_empty());
+        assert_eq!(integrity.take_suspects()[0].reason, "missing");
+        let changed = vec![file(plain)];
+        assert!(
+            integrity
+                .intact(Table::Samples, &tenant, changed)
+                .is_empty()
+        );
+        assert!(
+            integrity.take_suspects()[0]
+                .reason
+                .starts_with("checksum is")
+        );
     }
 }

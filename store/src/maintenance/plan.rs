@@ -20,7 +20,7 @@ const MAX_RATIO: u64 = 4;
 /// Files up to this size are merged with each other whatever their sizes.
 const TINY_BYTES: u64 = 64 << 10;
 
-/// The files of one day to merge next, given all `files` of one table and tenant; `None` when they are few enough. `today`:
+/// The files of one day to merge next, given all `files` of one table and tenant in the order of writing; `None` when they are few enough. `today`:
 /// `YYYY-MM-DD`; a day before it is taken for complete, and its files are merged down to as few as there can be.
 ///
 /// Sizes grow by at least a quarter of the largest in a merge, so that a row is copied a number of times that grows with the
@@ -30,16 +30,19 @@ pub(super) fn next(files: &[DataFile], today: &str, rules: Rules) -> Option<Vec<
     for file in files {
         days.entry(&file.date).or_default().push(file);
     }
-    for (day, mut files) in days {
-        files.sort_by_key(|file| file.size_bytes);
-        let chosen = smallest(&files, rules.target_bytes);
+    for (day, files) in days {
+        let mut by_size = files.clone();
+        by_size.sort_by_key(|file| file.size_bytes);
+        let chosen = smallest(&by_size, rules.target_bytes);
         let enough = if day < today {
             2
         } else {
             rules.min_files.max(2)
         };
         if chosen.len() >= enough.min(MAX_FILES) {
-            return Some(chosen.into_iter().cloned().collect());
+            // As they were written: of two values at one time, the later one counts.
+            let is_chosen = |file: &&DataFile| chosen.iter().any(|one| one.path == file.path);
+            return Some(files.into_iter().filter(is_chosen).cloned().collect());
         }
     }
     None
@@ -97,7 +100,7 @@ mod tests {
         let day = "2026-01-02";
         assert_eq!(sizes(&[(day, 10), (day, 20), (day, 30)]), None);
         let four = [(day, 10), (day, 40), (day, 30), (day, 20)];
-        assert_eq!(sizes(&four), Some(vec![10, 20, 30, 40]));
+        assert_eq!(sizes(&four), Some(vec![10, 40, 30, 20]));
     }
 
     #[test]

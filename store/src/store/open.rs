@@ -195,7 +195,7 @@ fn adopt(
         let file = vec![file.clone()];
         if table == Table::Series {
             for file in integrity.intact(table, tenant, file) {
-                index_series(tenant, &file, head, integrity);
+                index_series(tenant, &file, head, integrity)?;
             }
         } else {
             integrity.present(table, tenant, file);
@@ -205,8 +205,13 @@ fn adopt(
     Ok(log)
 }
 
-/// Indexes the series in a file.
-fn index_series(tenant: &TenantId, file: &DataFile, head: &Head, integrity: &Integrity) {
+/// Indexes the series in a file; fails when it cannot be opened, which says nothing against the file.
+fn index_series(
+    tenant: &TenantId,
+    file: &DataFile,
+    head: &Head,
+    integrity: &Integrity,
+) -> Result<(), StoreError> {
     let table = Table::Series;
     let read = data_file::read(table, &file.path).and_then(|batches| {
         let batches = batches.into_iter().map(|batch| (table, batch)).collect();
@@ -217,6 +222,7 @@ fn index_series(tenant: &TenantId, file: &DataFile, head: &Head, integrity: &Int
             batches: Vec::new(),
             ..read
         }]),
+        Err(error @ StoreError::Io { .. }) => return Err(error),
         Err(error) => integrity.report(Suspect {
             table,
             tenant: tenant.clone(),
@@ -224,6 +230,7 @@ fn index_series(tenant: &TenantId, file: &DataFile, head: &Head, integrity: &Int
             reason: error.to_string(),
         }),
     }
+    Ok(())
 }
 
 /// Brings back the rows that are in the log but not in the tables.
