@@ -32,6 +32,10 @@ pub(crate) struct Located {
 const MAX_DEPTH: usize = 16;
 /// Shares below this are noise.
 const MIN_SHARE: f64 = 0.05;
+/// Share of the symptom that has to be found somewhere for the parts to be taken for the whole.
+const ACCOUNTED: f64 = 0.5;
+/// Share of a call's added time that neither side accounts for, above which the called side is taken not to have answered.
+const UNACCOUNTED: f64 = 0.1;
 
 /// The places, the greatest share first.
 pub(crate) fn locate(evidence: &Evidence, symptom: SymptomKind) -> Vec<Located> {
@@ -45,10 +49,17 @@ pub(crate) fn locate(evidence: &Evidence, symptom: SymptomKind) -> Vec<Located> 
         SymptomKind::Traffic => walk.silence(&evidence.service),
         SymptomKind::Latency | SymptomKind::Any => walk.latency(&evidence.service, 1.0),
     }
-    let total: f64 = walk.parts.values().sum();
-    if total <= 0.0 {
+    let found: f64 = walk.parts.values().sum();
+    if found <= 0.0 {
         return Vec::new();
     }
+    // What is left when most of the excess is nowhere to be found explains little, however alone it stands.
+    let excess = excess(evidence, symptom);
+    let total = if found < ACCOUNTED * excess {
+        excess
+    } else {
+        found
+    };
     let mut located: Vec<Located> = walk
         .parts
         .into_iter()
@@ -64,6 +75,18 @@ pub(crate) fn locate(evidence: &Evidence, symptom: SymptomKind) -> Vec<Located> 
             .then_with(|| a.place.cmp(&b.place))
     });
     located
+}
+
+/// How much there is to explain, in the unit of the parts; 0 where that is not one sum.
+fn excess(evidence: &Evidence, symptom: SymptomKind) -> f64 {
+    let Some(facts) = evidence.services.get(&evidence.service) else {
+        return 0.0;
+    };
+    match symptom {
+        SymptomKind::Latency | SymptomKind::Any => facts.latency_ms.delta(),
+        SymptomKind::Errors => facts.errors.delta(),
+        SymptomKind::Traffic => 0.0,
+    }
 }
 
 struct Walk<'a> {
@@ -120,10 +143,12 @@ impl<'a> Walk<'a> {
             }
             let between = Place::Between(service.clone(), call.to.clone());
             self.add(between, weight * now * call.gap_ms.delta());
-            let unanswered = call.unanswered.during.unwrap_or(0.0);
-            if unanswered > 0.1 {
-                let lost = now * unanswered * call.client_ms.delta();
-                self.add(Place::Peer(service.clone(), call.to.clone()), weight * lost);
+            // The caller waited, and may have given up, for a called side that tells nothing of these calls.
+            let added = call.client_ms.delta();
+            let lost = added - call.gap_ms.delta().max(0.0) - call.server_ms.delta().max(0.0);
+            if lost > UNACCOUNTED * added {
+                let place = Place::Peer(service.clone(), call.to.clone());
+                self.add(place, weight * now * lost);
             }
             self.below(call, weight * now * call.server_ms.delta());
         }
