@@ -6,7 +6,7 @@ use demarc_proto::EntityId;
 use demarc_topology::Layer;
 
 use super::{
-    explain,
+    contention, explain,
     locate::{Located, Place},
     parameters::{CONFIDENCE, OTHERS, STATED},
     score::{Score, is_detailed, layer, scores},
@@ -107,14 +107,15 @@ fn scored(evidence: &Evidence, entity: &EntityId, score: &Score<'_>) -> Ranked {
         layer,
         cause,
         culprit: None,
-        is_measured: true,
+        // Time that a service spends on a full processor may be its code's or its neighbours'.
+        is_measured: score.structure.score > 0.0 || !contention::is_full(evidence, entity),
         weight: score.total(0.0),
         confidence: 0.0,
         facts: explain::score(evidence, entity, (layer, score)),
     }
 }
 
-/// Whether all that carries an entity was looked at, so that a slowness of its own is its code's.
+/// Whether all that carries an entity was looked at and has room, so that a slowness of its own is its code's.
 fn is_measured(evidence: &Evidence, entity: &EntityId) -> bool {
     let carriers = evidence.carriers_of(entity);
     let has_cpu = |carrier: &EntityId| {
@@ -123,7 +124,7 @@ fn is_measured(evidence: &Evidence, entity: &EntityId) -> bool {
             .into_iter()
             .any(|kind| evidence.signal(carrier, kind).is_some())
     };
-    !carriers.is_empty() && carriers.iter().all(has_cpu)
+    !carriers.is_empty() && carriers.iter().all(has_cpu) && !contention::is_full(evidence, entity)
 }
 
 /// The layer in which the fault is: that of its cause where the cause names one, else that of its entity.
