@@ -141,28 +141,34 @@ fn layer_of(evidence: &Evidence, entity: &EntityId, cause: Cause) -> Layer {
 }
 
 /// Gives each suspect the chance that it is right: by how strongly it is accused, and by its lead over all others. Two state changes
-/// that both explain the symptom leave either with its share.
+/// that both explain the symptom leave either with its share; a lesser cause in the same layer of the same entity does not
+/// contest where the fault is.
 fn trust(ranked: &mut [Ranked]) {
-    let weights: Vec<(f64, bool)> = ranked
-        .iter()
-        .map(|one| (one.weight, one.is_measured))
-        .collect();
-    let (constant, of_weight, of_lead) = CONFIDENCE;
-    for (at, one) in ranked.iter_mut().enumerate() {
-        let mut others = weights.iter().enumerate().filter(|(other, _)| *other != at);
-        let lead = one.weight
-            - others
-                .clone()
-                .next()
-                .map_or(0.0, |(_, (weight, _))| *weight);
-        let odds = constant + of_weight * one.weight + of_lead * lead;
-        one.confidence = 1.0 / (1.0 + (-odds).exp());
-        let stated = others.find(|(_, (_, is_measured))| !is_measured);
-        if let (false, Some((_, (rival, _)))) = (one.is_measured, stated) {
-            one.confidence = one
-                .confidence
-                .min(one.weight / (one.weight + rival + OTHERS));
+    for at in 0..ranked.len() {
+        let (stronger, rest) = ranked.split_at(at);
+        let (Some(one), weaker) = (rest.first(), rest.get(1..).unwrap_or_default()) else {
+            continue;
+        };
+        let elsewhere = |other: &&Ranked| other.entity != one.entity || other.layer != one.layer;
+        let rivals = stronger.iter().chain(weaker.iter().filter(elsewhere));
+        let confidence = chance(one, rivals);
+        if let Some(one) = ranked.get_mut(at) {
+            one.confidence = confidence;
         }
+    }
+}
+
+/// The chance that a suspect is right, beside its rivals, the likeliest first.
+fn chance<'a>(one: &Ranked, mut rivals: impl Iterator<Item = &'a Ranked> + Clone) -> f64 {
+    let (constant, of_weight, of_lead) = CONFIDENCE;
+    let lead = one.weight - rivals.clone().next().map_or(0.0, |rival| rival.weight);
+    let odds = constant + of_weight * one.weight + of_lead * lead;
+    let confidence = 1.0 / (1.0 + (-odds).exp());
+    match rivals.find(|rival| !rival.is_measured) {
+        Some(rival) if !one.is_measured => {
+            confidence.min(one.weight / (one.weight + rival.weight + OTHERS))
+        }
+        _ => confidence,
     }
 }
 

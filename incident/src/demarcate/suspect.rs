@@ -8,7 +8,7 @@ use super::{
     contention, explain,
     locate::{Located, Place},
 };
-use crate::{Cause, ChangeFact, Evidence, EvidenceItem, ProcessFact, Signal};
+use crate::{Cause, ChangeFact, Evidence, EvidenceItem, ProcessFact, Signal, SignalFact};
 
 /// One explanation with its weight: its share of the symptom times the strength of what speaks for it.
 #[derive(Clone, Debug)]
@@ -147,8 +147,7 @@ impl Board<'_> {
             let fact = self.evidence.signal(carrier, Signal::PodCpu);
             let has_limit = self.evidence.signal(carrier, Signal::PodCpuLimit).is_some();
             let fact = fact.filter(|_| !has_limit);
-            let doubled =
-                |fact: &&crate::SignalFact| fact.shift.ratio().is_some_and(|ratio| ratio > 1.8);
+            let doubled = |fact: &&SignalFact| fact.shift.ratio().is_some_and(|ratio| ratio > 1.8);
             if let Some(fact) = fact.filter(doubled).filter(|fact| fact.shift.rose_by(0.02)) {
                 let facts = vec![explain::signal(self.evidence, fact)];
                 self.suspect(service, Cause::CpuSaturation, share * 0.7, facts);
@@ -248,20 +247,25 @@ impl Board<'_> {
             .find(|call| call.from == *from && call.to == *to);
         let Some(call) = call else { return 0.0 };
         for link in &call.links {
-            for (signal, floor, cause) in [
-                (Signal::LinkDelay, 0.002, Cause::NetworkDelay),
-                (Signal::LinkLoss, 0.05, Cause::NetworkLoss),
-            ] {
+            let rose = |signal, floor| {
                 let fact = self.evidence.signal(link, signal);
-                if let Some(fact) = fact.filter(|fact| fact.shift.rose_by(floor)) {
-                    let facts = vec![
-                        explain::signal(self.evidence, fact),
-                        explain::gap(self.evidence, call),
-                    ];
-                    self.suspect(link, cause, share * MEASURED, facts);
-                    strongest = MEASURED;
-                }
-            }
+                fact.filter(|fact: &&SignalFact| fact.shift.rose_by(floor))
+            };
+            let (loss, delay) = (rose(Signal::LinkLoss, 0.05), rose(Signal::LinkDelay, 0.002));
+            // What is lost is sent again, which is why round trips take longer.
+            let cause = match (loss, delay) {
+                (Some(_), _) => Cause::NetworkLoss,
+                (None, Some(_)) => Cause::NetworkDelay,
+                (None, None) => continue,
+            };
+            let mut facts: Vec<EvidenceItem> = [loss, delay]
+                .into_iter()
+                .flatten()
+                .map(|fact| explain::signal(self.evidence, fact))
+                .collect();
+            facts.push(explain::gap(self.evidence, call));
+            self.suspect(link, cause, share * MEASURED, facts);
+            strongest = MEASURED;
         }
         strongest
     }
