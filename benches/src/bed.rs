@@ -28,9 +28,17 @@ impl Bed {
     /// # Panics
     /// When no temporary folder can be made or the store does not open there: nothing can be measured then.
     pub async fn open() -> Self {
+        Self::with(StoreConfig::default()).await
+    }
+
+    /// Opens an empty engine of which the store is set so.
+    ///
+    /// # Panics
+    /// As [`Bed::open`].
+    pub async fn with(config: StoreConfig) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Store::open(folder.path(), StoreConfig::default(), Arc::clone(&clock))
+        let store = Store::open(folder.path(), config, Arc::clone(&clock))
             .await
             .expect("an empty folder opens");
         let (observations, mut seen) = tokio::sync::mpsc::channel(1024);

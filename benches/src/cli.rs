@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Bytes per sample on disk, by encoding, of what `record` has scraped.
     Shape(ShapeArgs),
+    /// Bytes per span and per log line on disk, by column, before and after files are merged.
+    ShapeRows(ShapeRowsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +67,22 @@ pub(crate) struct ShapeArgs {
     /// Only every so many-th scrape.
     #[arg(long, default_value_t = 1)]
     pub(crate) stride: usize,
+    /// Times that memory is written to files, before they are merged.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) flushes: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShapeRowsArgs {
+    /// Spans.
+    #[arg(long, default_value_t = 800_000)]
+    pub(crate) spans: usize,
+    /// Log lines.
+    #[arg(long, default_value_t = 800_000)]
+    pub(crate) lines: usize,
+    /// Times that memory is written to files.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) flushes: usize,
 }
 
 /// Which servers, and the load on them.

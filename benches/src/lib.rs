@@ -1,9 +1,12 @@
 //! The load that the benchmarks are made with: the same bytes on every run.
 //!
-//! [`spans`], [`gauges`] and [`logs`] make OTLP requests as an SDK would send them; [`Bed`] is an engine in a folder of its own to send them to.
+//! [`spans`] and [`gauges`] make OTLP requests of a given size; [`Traffic`] makes traces and log lines as a fleet of services sends
+//! them; [`Bed`] is an engine in a folder of its own to send them to.
 
 mod bed;
 mod load;
+mod traffic;
 
 pub use bed::Bed;
-pub use load::{gauges, logs, spans};
+pub use load::{gauges, spans};
+pub use traffic::Traffic;

@@ -1,12 +1,8 @@
 //! OTLP requests of a given size, from nothing but their numbers.
 
 use demarc_proto::otlp::{
-    collector::{
-        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-        trace::v1::ExportTraceServiceRequest,
-    },
+    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
     common::v1::{AnyValue, KeyValue, any_value::Value},
-    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     metrics::v1::{
         Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
         number_data_point,
@@ -50,46 +46,6 @@ pub fn gauges(series: u64, time_ns: u64) -> ExportMetricsServiceRequest {
             }],
             ..Default::default()
         }],
-    }
-}
-
-/// `count` log records of one service, starting at `start_ns`, a microsecond apart.
-pub fn logs(count: u64, start_ns: u64) -> ExportLogsServiceRequest {
-    let log_records = (0..count)
-        .map(|n| record(n, start_ns + n * 1_000))
-        .collect();
-    ExportLogsServiceRequest {
-        resource_logs: vec![ResourceLogs {
-            resource: Some(resource()),
-            scope_logs: vec![ScopeLogs {
-                log_records,
-                ..Default::default()
-            }],
-            ..Default::default()
-        }],
-    }
-}
-
-fn record(n: u64, time_ns: u64) -> LogRecord {
-    let body = format!(
-        "request {:x} of user {} took {} ms",
-        time_ns.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        n % 500,
-        n % 97
-    );
-    LogRecord {
-        time_unix_nano: time_ns,
-        observed_time_unix_nano: time_ns,
-        severity_number: 9,
-        severity_text: "INFO".to_owned(),
-        body: Some(AnyValue {
-            value: Some(Value::StringValue(body)),
-        }),
-        attributes: vec![
-            text("http.route", &format!("/items/{}", n % 20)),
-            text("thread.name", &format!("worker-{}", n % 8)),
-        ],
-        ..Default::default()
     }
 }
 

@@ -3,7 +3,7 @@
 //! `fleet` (which series there are, which values they take) -> `remote_write` (requests as bytes) -> `drive` (sends them and takes
 //! the time) to each `subject` (a server process: started, watched, stopped) -> `ingest` and `query`, the two comparisons, which
 //! print a table each. Beside them `series`: memory per
-//! series; and `shape`: bytes per sample on disk, by encoding.
+//! series; and `shape`: bytes per sample, span and log line on disk.
 //!
 //! Peers are the `prometheus` and `victoria-metrics` of the PATH; one that is not there is left out by name. Every address is on
 //! the loopback interface, every folder temporary.
@@ -33,6 +33,7 @@ fn main() -> std::process::ExitCode {
         Command::Series(args) => runtime.block_on(series::run(&args)),
         Command::Record(args) => runtime.block_on(shape::record(&args)),
         Command::Shape(args) => runtime.block_on(shape::run(&args)),
+        Command::ShapeRows(args) => runtime.block_on(shape::run_rows(&args)),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

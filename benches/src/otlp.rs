@@ -1,9 +1,15 @@
 //! OTLP over gRPC into Demarc: metric points, spans, log records.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
-use demarc_benches::{gauges, logs, spans};
+use demarc_benches::{Traffic, gauges};
 use demarc_proto::otlp::collector::{
     logs::v1::logs_service_client::LogsServiceClient,
     metrics::v1::metrics_service_client::MetricsServiceClient,
@@ -60,19 +66,24 @@ async fn measure(subject: Subject, signal: Signal, args: &OtlpArgs) -> anyhow::R
     let each = args.requests / args.connections;
     let start_ns = (now_ms()? - 600_000).unsigned_abs() * 1_000_000;
     let mut lanes = Vec::new();
+    let sent = Arc::new(AtomicUsize::new(0));
     for lane in 0..args.connections {
         let channel = Channel::from_shared(subject.otlp_grpc.clone())?
             .connect()
             .await?;
-        // Lanes are apart by more than all their items, so that no id and no time is sent twice.
-        let start_ns = start_ns + (lane * each * args.batch) as u64 * 1_000;
-        lanes.push(send(channel, signal, each, args.batch as u64, start_ns));
+        let lane = Lane {
+            channel,
+            number: lane as u64,
+            start_ns,
+            sent: Arc::clone(&sent),
+        };
+        lanes.push(send(lane, signal, each, args.batch));
     }
     let run = drive::lanes(lanes).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let after = subject.usage()?;
     let bytes = subject.stop().await?;
-    let items = (each * args.connections * args.batch) as f64;
+    let items = sent.load(Ordering::Relaxed) as f64;
     let cpu = (after.cpu - before.cpu).as_secs_f64();
     Ok(vec![
         format!("{signal:?}").to_lowercase(),
@@ -85,42 +96,53 @@ async fn measure(subject: Subject, signal: Signal, args: &OtlpArgs) -> anyhow::R
     ])
 }
 
-async fn send(
+/// One connection.
+struct Lane {
     channel: Channel,
+    number: u64,
+    start_ns: u64,
+    /// Items of all lanes.
+    sent: Arc<AtomicUsize>,
+}
+
+/// Between two points of a series. Lanes have the same series, one half of a step behind the other.
+const GAUGE_STEP_NS: u64 = 1_000_000_000;
+
+async fn send(
+    lane: Lane,
     signal: Signal,
     requests: usize,
-    batch: u64,
-    start_ns: u64,
+    batch: usize,
 ) -> anyhow::Result<Vec<Duration>> {
     let mut latencies = Vec::new();
+    let mut traffic = Traffic::new(lane.number + 1, lane.start_ns);
     for n in 0..requests as u64 {
-        let time = start_ns + n * batch * 1_000;
-        let took = match signal {
+        let channel = lane.channel.clone();
+        let (sent, took) = match signal {
             Signal::Metrics => {
-                let request = gauges(batch, time);
+                let half = lane.number * GAUGE_STEP_NS / 2;
+                let request = gauges(batch as u64, lane.start_ns + n * GAUGE_STEP_NS + half);
                 let begin = Instant::now();
-                MetricsServiceClient::new(channel.clone())
-                    .export(request)
-                    .await?;
-                begin.elapsed()
+                MetricsServiceClient::new(channel).export(request).await?;
+                (batch, begin.elapsed())
             }
             Signal::Traces => {
-                let request = spans(batch, time);
+                let request = traffic.spans(batch);
+                let groups = request.resource_spans.iter();
+                let scopes = groups.flat_map(|group| &group.scope_spans);
+                let spans = scopes.map(|scope| scope.spans.len()).sum();
                 let begin = Instant::now();
-                TraceServiceClient::new(channel.clone())
-                    .export(request)
-                    .await?;
-                begin.elapsed()
+                TraceServiceClient::new(channel).export(request).await?;
+                (spans, begin.elapsed())
             }
             Signal::Logs => {
-                let request = logs(batch, time);
+                let request = traffic.logs(batch);
                 let begin = Instant::now();
-                LogsServiceClient::new(channel.clone())
-                    .export(request)
-                    .await?;
-                begin.elapsed()
+                LogsServiceClient::new(channel).export(request).await?;
+                (batch, begin.elapsed())
             }
         };
+        lane.sent.fetch_add(sent, Ordering::Relaxed);
         latencies.push(took);
     }
     Ok(latencies)

@@ -1,22 +1,26 @@
-//! What a sample takes on disk, by how its columns are encoded: on scrapes of a real exporter.
+//! What samples, spans and log lines take on disk.
 //!
-//! `record` scrapes; `shape` reads the scrapes, cuts them into stretches, each the history of one host, and prints bytes per
+//! `record` scrapes a real exporter; `shape` reads the scrapes, cuts them into stretches, each the history of one host, and prints bytes per
 //! sample: of each column in several encodings, and of the files that the store makes of all of it.
 
 mod corpus;
 mod encoding;
+mod files;
 mod record;
+mod rows;
 
 pub(crate) use record::run as record;
+pub(crate) use rows::run as run_rows;
 
-use anyhow::Context;
+use std::sync::Arc;
+
 use demarc_proto::{Clock, SystemClock, TenantId};
-use demarc_store::{Rows, Snapshot, Store, StoreConfig, Table};
+use demarc_store::{MetricRows, Rows, Store, Table};
 
 use self::corpus::Corpus;
 use crate::{cli::ShapeArgs, table};
 
-/// Prints the table of encodings, then the store's own files by column.
+/// Prints the table of encodings, then the store's own files by column, before and after they are merged.
 pub(crate) async fn run(args: &ShapeArgs) -> anyhow::Result<()> {
     let corpus = Corpus::read(args)?;
     let samples = corpus.samples();
@@ -27,57 +31,43 @@ pub(crate) async fn run(args: &ShapeArgs) -> anyhow::Result<()> {
     ));
     table::print(&encoding::rows(&corpus)?);
     let folder = tempfile::tempdir()?;
-    let snapshot = stored(&corpus, folder.path()).await?;
-    table::print(&file_rows(&snapshot, samples)?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(folder.path(), files::config(), clock).await?;
+    write(&store, &corpus, args.flushes).await?;
+    for what in ["as written", "merged"] {
+        table::say(what);
+        table::print(&files::rows(&store, Table::Samples, samples as f64)?);
+        let series = files::bytes(&store, Table::Series);
+        let all = files::bytes(&store, Table::Samples) + series;
+        table::say(&format!(
+            "series: {:.4} bytes per sample, all in: {:.4}",
+            series as f64 / samples as f64,
+            all as f64 / samples as f64
+        ));
+        store.maintain().await?;
+    }
+    store.close().await?;
     Ok(())
 }
 
-/// All samples in files of the store, written by one flush.
-async fn stored(corpus: &Corpus, folder: &std::path::Path) -> anyhow::Result<Snapshot> {
-    let config = StoreConfig {
-        flush_rows: usize::MAX,
-        flush_bytes: usize::MAX,
-        ..StoreConfig::default()
-    };
-    let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock);
-    let store = Store::open(folder, config, clock).await?;
+/// Appends the samples in stretches of time, and writes each stretch into files.
+async fn write(store: &Store, corpus: &Corpus, flushes: usize) -> anyhow::Result<()> {
     let tenant = TenantId::default();
-    for series in &corpus.series {
+    for stretch in 0..flushes {
+        let part = |one: &MetricRows| {
+            let count = one.samples.len();
+            let place = |stretch: usize| stretch * count / flushes;
+            MetricRows {
+                samples: one.samples[place(stretch)..place(stretch + 1)].to_vec(),
+                ..one.clone()
+            }
+        };
         let rows = Rows {
-            metrics: vec![series.clone()],
+            metrics: corpus.series.iter().map(part).collect(),
             ..Rows::default()
         };
         store.append(&tenant, rows).await?;
+        store.flush().await?;
     }
-    store.flush().await?;
-    let snapshot = store.snapshot(&tenant);
-    store.close().await?;
-    Ok(snapshot)
-}
-
-/// Bytes per sample of each column of the store's files, and of the files as a whole.
-fn file_rows(snapshot: &Snapshot, samples: usize) -> anyhow::Result<Vec<Vec<String>>> {
-    let mut rows = vec![vec!["in files".to_owned(), "bytes per sample".to_owned()]];
-    let mut row = |name: String, bytes: u64| {
-        rows.push(vec![name, format!("{:.4}", bytes as f64 / samples as f64)]);
-    };
-    let files = snapshot.files(Table::Samples);
-    for (column, bytes) in encoding::column_bytes(&files)? {
-        row(format!("samples.{column}"), bytes);
-    }
-    let size = |table| -> u64 {
-        let files = snapshot.files(table);
-        files.iter().map(|file| file.size_bytes).sum()
-    };
-    row("samples, whole files".to_owned(), size(Table::Samples));
-    row("series, whole files".to_owned(), size(Table::Series));
-    let all = size(Table::Samples) + size(Table::Series);
-    row("all in".to_owned(), all);
-    let first = files.first().context("there is no file of samples")?;
-    table::say(&format!(
-        "{} files, the first {} bytes",
-        files.len(),
-        first.size_bytes
-    ));
-    Ok(rows)
+    Ok(())
 }

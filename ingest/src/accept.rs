@@ -3,17 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use demarc_proto::{
-    TenantId,
-    otlp::collector::{
-        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
-        trace::v1::ExportTraceServiceRequest,
-    },
-};
+use demarc_proto::TenantId;
 
 use crate::{
-    Admission, Compression, Encoding, Ingest, IngestError, Receipt, Signal, decode_logs,
-    decode_metrics, decode_traces, json, scan::Scan,
+    Admission, Compression, Encoding, Ingest, IngestError, Receipt, Signal, json,
+    log::{self, Records},
+    rules::Rules,
+    scan::Scan,
+    trace::{self, Traces},
 };
 
 /// Larger bodies are decoded on a thread of their own, so that they hold up nobody else's answer.
@@ -32,15 +29,16 @@ pub struct Payload {
     pub admission: Admission,
 }
 
-enum Request {
-    Traces(ExportTraceServiceRequest),
-    Metrics(ExportMetricsServiceRequest),
-    Logs(ExportLogsServiceRequest),
+/// What a request brought.
+enum Read {
+    Traces(Box<Traces>),
+    Metrics(Bytes),
+    Logs(Records),
 }
 
 /// A decoded request with what it took.
 struct Decoded {
-    request: Request,
+    read: Read,
     bytes: usize,
     repaired: usize,
     // Held until the rows are written.
@@ -57,21 +55,22 @@ impl Ingest {
         payload: Payload,
     ) -> Result<Receipt, IngestError> {
         let limit = self.config().max_body_bytes;
+        let rules = self.rules(tenant);
         let decoded = if payload.body.len() > LONG_BYTES {
-            let work = move || decode(signal, payload, limit);
+            let work = move || decode(signal, payload, limit, &rules);
             tokio::task::spawn_blocking(work)
                 .await
                 .map_err(|error| IngestError::Task {
                     reason: error.to_string(),
                 })??
         } else {
-            decode(signal, payload, limit)?
+            decode(signal, payload, limit, &rules)?
         };
         self.take_bytes(tenant, decoded.bytes)?;
-        let mut receipt = match decoded.request {
-            Request::Traces(request) => self.traces(tenant, request).await?,
-            Request::Metrics(request) => self.metrics(tenant, request).await?,
-            Request::Logs(request) => self.logs(tenant, request).await?,
+        let mut receipt = match decoded.read {
+            Read::Traces(read) => self.take_traces(tenant, *read).await?,
+            Read::Metrics(body) => self.take_metrics(tenant, &body).await?,
+            Read::Logs(read) => self.take_logs(tenant, read).await?,
         };
         drop(decoded.admission);
         receipt.repaired = decoded.repaired as u64;
@@ -80,7 +79,12 @@ impl Ingest {
     }
 }
 
-fn decode(signal: Signal, payload: Payload, limit: usize) -> Result<Decoded, IngestError> {
+fn decode(
+    signal: Signal,
+    payload: Payload,
+    limit: usize,
+    rules: &Rules,
+) -> Result<Decoded, IngestError> {
     let Payload {
         encoding,
         compression,
@@ -107,16 +111,16 @@ fn decode(signal: Signal, payload: Payload, limit: usize) -> Result<Decoded, Ing
         repaired += scan.bad_texts();
         text = copy.into();
     }
-    let request = match signal {
-        Signal::Traces => Request::Traces(decode_traces(Encoding::Protobuf, &text)?),
-        Signal::Metrics | Signal::RemoteWrite => {
-            Request::Metrics(decode_metrics(Encoding::Protobuf, &text)?)
-        }
-        Signal::Logs => Request::Logs(decode_logs(Encoding::Protobuf, &text)?),
+    let bytes = text.len();
+    let read = match signal {
+        Signal::Traces => Read::Traces(Box::new(trace::read(&text, rules)?)),
+        // Points are read where the tenant's series are known.
+        Signal::Metrics | Signal::RemoteWrite => Read::Metrics(text),
+        Signal::Logs => Read::Logs(log::read(&text, rules)?),
     };
     Ok(Decoded {
-        request,
-        bytes: text.len(),
+        read,
+        bytes,
         repaired,
         admission,
     })

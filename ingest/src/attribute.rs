@@ -1,10 +1,14 @@
-//! OTLP attribute values to [`Attributes`].
+//! OTLP attribute values to [`Attributes`], and to pairs of text.
+
+mod pairs;
 
 use demarc_proto::{
     AttrValue, Attributes,
     otlp::common::v1::{AnyValue, KeyValue, any_value::Value},
 };
 use serde_json::Value as Json;
+
+pub(crate) use pairs::{Bad, Pairs, Raw, pair, text as utf8, typed};
 
 use crate::{Limits, receipt::Refusal};
 
@@ -13,33 +17,42 @@ const MAX_DEPTH: usize = 16;
 
 /// Takes over `pairs`: long texts are cut at a character; too many attributes or a long key refuse the row.
 pub(crate) fn attributes(pairs: Vec<KeyValue>, limits: &Limits) -> Result<Attributes, Refusal> {
-    if pairs.len() > limits.max_attributes {
-        let sentence = format!(
-            "attributes: {} of them; at most {} are accepted (max_attributes)",
-            pairs.len(),
-            limits.max_attributes
-        );
-        return Err(Refusal::new("too_many_attributes", sentence));
-    }
+    check_count(pairs.len(), limits)?;
     let mut attributes = Attributes::default();
     for pair in pairs {
         if pair.key.is_empty() {
             continue;
         }
-        if pair.key.len() > limits.max_name_bytes {
-            let sentence = format!(
-                "attribute key {:?}: {} bytes, at most {} (max_name_bytes)",
-                cut(pair.key.clone(), 120),
-                pair.key.len(),
-                limits.max_name_bytes
-            );
-            return Err(Refusal::new("name_too_long", sentence));
-        }
+        check_key(&pair.key, limits)?;
         if let Some(value) = pair.value.and_then(|value| value.value) {
             attributes.set(pair.key, attribute(value, limits.max_value_bytes));
         }
     }
     Ok(attributes)
+}
+
+fn check_count(count: usize, limits: &Limits) -> Result<(), Refusal> {
+    if count <= limits.max_attributes {
+        return Ok(());
+    }
+    let sentence = format!(
+        "attributes: {count} of them; at most {} are accepted (max_attributes)",
+        limits.max_attributes
+    );
+    Err(Refusal::new("too_many_attributes", sentence))
+}
+
+fn check_key(key: &str, limits: &Limits) -> Result<(), Refusal> {
+    if key.len() <= limits.max_name_bytes {
+        return Ok(());
+    }
+    let sentence = format!(
+        "attribute key {:?}: {} bytes, at most {} (max_name_bytes)",
+        start_of(key, 120),
+        key.len(),
+        limits.max_name_bytes
+    );
+    Err(Refusal::new("name_too_long", sentence))
 }
 
 fn attribute(value: Value, max_bytes: usize) -> AttrValue {
@@ -66,14 +79,18 @@ pub(crate) fn text(value: Option<AnyValue>) -> String {
 
 /// At most `max_bytes` of `text`, whole characters.
 pub(crate) fn cut(mut text: String, max_bytes: usize) -> String {
-    if text.len() > max_bytes {
-        let mut end = max_bytes;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
+    let end = start_of(&text, max_bytes).len();
+    text.truncate(end);
     text
+}
+
+/// At most `max_bytes` of `text`, whole characters.
+pub(crate) fn start_of(text: &str, max_bytes: usize) -> &str {
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 fn json(value: Value, depth: usize) -> Json {

@@ -7,6 +7,15 @@ use demarc_proto::{AttrValue, Attributes, EntityId, TenantId};
 use demarc_store::{ChangeRow, LogRow};
 use serde_json::Value;
 
+use crate::attribute::Pairs;
+
+/// Whether a record may tell of a change, as far as can be seen at a glance.
+pub(crate) fn may_be_change(event_name: &str, attributes: &Pairs<'_>) -> bool {
+    !event_name.is_empty()
+        || attributes.str("k8s.event.reason").is_some()
+        || attributes.str("k8s.resource.name").is_some()
+}
+
 /// The change that a record tells of; `None` for any other record.
 pub(crate) fn change(tenant: &TenantId, row: &LogRow) -> Option<ChangeRow> {
     if let Some(event) = KubernetesEvent::of(row) {

@@ -6,30 +6,34 @@ use std::{
 };
 
 use demarc_proto::{
-    Clock, Nanos, Observation, TenantId,
+    Attributes, Clock, Nanos, Observation, TenantId,
     otlp::collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
         trace::v1::ExportTraceServiceRequest,
     },
 };
-use demarc_store::{Rows, Samples, SpanRow, Store};
+use demarc_store::{Columns, Rows, Spans, Store};
 use opentelemetry::metrics::Counter;
 use parking_lot::Mutex;
+use prost::Message;
 use tokio::sync::mpsc;
 
 use crate::{
-    Admission, IngestConfig, IngestError, Receipt,
+    Admission, IngestConfig, IngestError, Receipt, Signal,
     admission::Budget,
-    change::change,
-    log::{LogContext, record},
+    envelope::groups,
+    log::{self, Records},
     metric::{Added, MetricContext, Sink, points, resource_metrics},
+    origin::Origin,
     pairing::{Pairing, observations},
     receipt::Tally,
     registry::{Registry, Tenant, minute},
-    resource::{Reported, entity_refs, resource},
+    remote_write::Collected,
+    resource::Reported,
+    rules::Rules,
     span_metrics::{Room, SpanMetrics},
     time::Bounds,
-    trace::{SpanContext, span},
+    trace::{self, Traces},
     watch::Watch,
 };
 
@@ -96,15 +100,26 @@ impl Ingest {
         tenant: &TenantId,
         request: ExportTraceServiceRequest,
     ) -> Result<Receipt, IngestError> {
-        let mut tally = Tally::default();
-        let rows = Rows {
-            spans: self.span_rows(tenant, request, &mut tally),
-            ..Rows::default()
+        let read = trace::read(&request.encode_to_vec(), &self.rules(tenant))?;
+        self.take_traces(tenant, read).await
+    }
+
+    pub(crate) async fn take_traces(
+        &self,
+        tenant: &TenantId,
+        read: Traces,
+    ) -> Result<Receipt, IngestError> {
+        let Some(spans) = read.spans else {
+            return Ok(self.finish(Vec::new(), read.tally));
         };
         // Counted only once durable: what the sender must send again would count twice.
-        self.append(tenant, &rows).await?;
-        let seen = self.pipe(tenant, &rows.spans);
-        Ok(self.finish(seen, tally))
+        let columns = Columns {
+            spans: Some(spans.clone()),
+            ..Columns::default()
+        };
+        self.append(tenant, columns, &Rows::default()).await?;
+        let seen = self.pipe(tenant, &spans, &read.resources);
+        Ok(self.finish(seen, read.tally))
     }
 
     /// Takes metric points. When it returns, the accepted ones are durable and can be queried.
@@ -113,46 +128,66 @@ impl Ingest {
         tenant: &TenantId,
         request: ExportMetricsServiceRequest,
     ) -> Result<Receipt, IngestError> {
+        self.take_metrics(tenant, &request.encode_to_vec()).await
+    }
+
+    pub(crate) async fn take_metrics(
+        &self,
+        tenant: &TenantId,
+        body: &[u8],
+    ) -> Result<Receipt, IngestError> {
         let state = self.tenant(tenant)?;
+        let mut added = Added::default();
+        let taken = match self.read_metrics((tenant, &state), body, &mut added) {
+            Ok((collected, seen, tally)) => {
+                let written = self.write(tenant, &state, collected).await;
+                written.map(|_| self.finish(seen, tally))
+            }
+            Err(error) => Err(error),
+        };
+        if taken.is_err() {
+            state.deltas.lock().take_back(added);
+        }
+        taken
+    }
+
+    fn read_metrics(
+        &self,
+        (tenant, state): (&TenantId, &Tenant),
+        body: &[u8],
+        added: &mut Added,
+    ) -> Result<(Collected, Vec<Observation>, Tally), IngestError> {
         let mut tally = Tally::default();
         let mut admission = self.admission();
-        let mut collector = self.collector(tenant, &state, &mut admission);
-        let mut added = Added::default();
+        let mut collector = self.collector(tenant, state, &mut admission);
         let mut seen = Vec::new();
-        for mut metrics in request.resource_metrics {
-            let entities = entity_refs(metrics.resource.as_ref());
-            let attributes = match resource(metrics.resource.take(), self.config.limits_of(tenant))
-            {
-                Ok(attributes) => attributes,
+        let limits = self.config.limits_of(tenant);
+        for group in groups(body) {
+            let group = group?;
+            let sender = match group.sender(Signal::Metrics, limits)? {
+                Ok(sender) => sender,
                 Err(refusal) => {
-                    tally.refuse_all(refusal, points(&metrics));
+                    tally.refuse_all(refusal, points(group, limits)?);
                     continue;
                 }
             };
-            let context = MetricContext::new(&self.config, tenant, self.bounds(), &attributes);
-            collector.set_resource(&attributes);
+            let context = MetricContext::new(&self.config, tenant, self.bounds(), &sender.resource);
+            collector.set_resource(&sender.resource);
             let sink = Sink {
                 collector: &mut collector,
                 deltas: &mut state.deltas.lock(),
-                added: &mut added,
+                added: &mut *added,
                 tally: &mut tally,
             };
-            let newest = resource_metrics(metrics, &context, sink);
+            let newest = resource_metrics(group, &context, sink)?;
             let at = newest.unwrap_or_else(|| self.clock.now());
-            seen.extend(
-                self.pipeline
-                    .lock()
-                    .reported
-                    .observe(tenant, (&attributes, entities), at),
-            );
+            let noted = (sender.resource.as_ref(), sender.entities);
+            let mut pipeline = self.pipeline.lock();
+            seen.extend(pipeline.reported.observe(tenant, noted, at));
         }
         let mut collected = collector.finish();
         seen.append(&mut collected.seen);
-        if let Err(error) = self.write(tenant, &state, collected).await {
-            state.deltas.lock().take_back(added);
-            return Err(error);
-        }
-        Ok(self.finish(seen, tally))
+        Ok((collected, seen, tally))
     }
 
     /// Takes log records. When it returns, the accepted ones are durable and can be queried.
@@ -161,55 +196,32 @@ impl Ingest {
         tenant: &TenantId,
         request: ExportLogsServiceRequest,
     ) -> Result<Receipt, IngestError> {
-        let mut tally = Tally::default();
-        let mut rows = Rows::default();
+        let read = log::read(&request.encode_to_vec(), &self.rules(tenant))?;
+        self.take_logs(tenant, read).await
+    }
+
+    pub(crate) async fn take_logs(
+        &self,
+        tenant: &TenantId,
+        read: Records,
+    ) -> Result<Receipt, IngestError> {
+        let columns = Columns {
+            logs: read.logs,
+            ..Columns::default()
+        };
+        let rows = Rows {
+            changes: read.changes,
+            ..Rows::default()
+        };
+        self.append(tenant, columns, &rows).await?;
         let mut seen = Vec::new();
-        let limits = self.config.limits_of(tenant);
-        for logs in request.resource_logs {
-            let entities = entity_refs(logs.resource.as_ref());
-            let attributes = match resource(logs.resource, limits) {
-                Ok(attributes) => attributes,
-                Err(refusal) => {
-                    let scopes = logs.scope_logs.iter();
-                    tally.refuse_all(refusal, scopes.map(|scope| scope.log_records.len()).sum());
-                    continue;
-                }
-            };
-            for scope in logs.scope_logs {
-                let name = scope.scope.map(|scope| scope.name).unwrap_or_default();
-                let context = LogContext {
-                    limits,
-                    now: self.clock.now(),
-                    bounds: self.bounds(),
-                    resource: &attributes,
-                    scope: &name,
-                };
-                for one in scope.log_records {
-                    match record(one, &context) {
-                        Ok(row) => rows.logs.push(row),
-                        Err(refusal) => tally.refuse(refusal),
-                    }
-                }
-            }
-            let at = rows
-                .logs
-                .last()
-                .map_or_else(|| self.clock.now(), |row| row.time);
-            seen.extend(
-                self.pipeline
-                    .lock()
-                    .reported
-                    .observe(tenant, (&attributes, entities), at),
-            );
+        let mut pipeline = self.pipeline.lock();
+        for (sender, at) in read.senders {
+            let noted = (sender.resource.as_ref(), sender.entities);
+            seen.extend(pipeline.reported.observe(tenant, noted, at));
         }
-        tally.accept(rows.logs.len() as u64);
-        rows.changes = rows
-            .logs
-            .iter()
-            .filter_map(|row| change(tenant, row))
-            .collect();
-        self.append(tenant, &rows).await?;
-        Ok(self.finish(seen, tally))
+        drop(pipeline);
+        Ok(self.finish(seen, read.tally))
     }
 
     /// Writes the metrics derived from spans, and reports the calls whose sides have met or waited long enough.
@@ -250,82 +262,61 @@ impl Ingest {
         &self.config
     }
 
-    fn span_rows(
-        &self,
-        tenant: &TenantId,
-        request: ExportTraceServiceRequest,
-        tally: &mut Tally,
-    ) -> Vec<SpanRow> {
-        let limits = self.config.limits_of(tenant);
-        let mut rows = Vec::new();
-        for spans in request.resource_spans {
-            let attributes = match resource(spans.resource, limits) {
-                Ok(attributes) => attributes,
-                Err(refusal) => {
-                    let scopes = spans.scope_spans.iter();
-                    tally.refuse_all(refusal, scopes.map(|scope| scope.spans.len()).sum());
-                    continue;
-                }
-            };
-            for scope in spans.scope_spans {
-                let name = scope.scope.map(|scope| scope.name).unwrap_or_default();
-                let context = SpanContext {
-                    limits,
-                    bounds: self.bounds(),
-                    resource: &attributes,
-                    scope: &name,
-                };
-                for one in scope.spans {
-                    match span(one, &context) {
-                        Ok(row) => rows.push(row),
-                        Err(refusal) => tally.refuse(refusal),
-                    }
-                }
-            }
+    /// What a request of `tenant` is judged by now.
+    pub(crate) fn rules(&self, tenant: &TenantId) -> Rules {
+        Rules {
+            tenant: tenant.clone(),
+            limits: self.config.limits_of(tenant).clone(),
+            bounds: self.bounds(),
+            now: self.clock.now(),
         }
-        tally.accept(rows.len() as u64);
-        rows
     }
 
-    /// Counts spans, looks for their other sides, and notes their resources.
-    fn pipe(&self, tenant: &TenantId, spans: &[SpanRow]) -> Vec<Observation> {
+    /// Counts spans, looks for their other sides, and notes their resources, each given with the place of its first span.
+    fn pipe(
+        &self,
+        tenant: &TenantId,
+        spans: &Spans,
+        resources: &[(usize, Arc<Attributes>)],
+    ) -> Vec<Observation> {
         let now = self.clock.now();
+        let room = self.room(now);
         let mut pipeline = self.pipeline.lock();
+        let Pipeline {
+            pairing,
+            metrics,
+            reported,
+        } = &mut *pipeline;
+        let metrics = metrics.of(tenant);
         let mut seen = Vec::new();
-        let mut last: Option<&Arc<demarc_proto::Attributes>> = None;
-        for span in spans {
-            pipeline.pairing.add(tenant, span, now);
-            pipeline.metrics.span(tenant, span, self.room(now));
-            if !last.is_some_and(|last| Arc::ptr_eq(last, &span.resource)) {
-                seen.extend(pipeline.reported.observe(
-                    tenant,
-                    (&span.resource, Vec::new()),
-                    span.start,
-                ));
-                last = Some(&span.resource);
+        let ends = resources.iter().skip(1).map(|(first, _)| *first);
+        for ((first, resource), end) in resources.iter().zip(ends.chain([spans.len()])) {
+            let at = spans.view(*first).start();
+            seen.extend(reported.observe(tenant, (resource, Vec::new()), at));
+            let origin = Arc::new(Origin::new(tenant, resource));
+            for span in (*first..end).map(|at| spans.view(at)) {
+                pairing.add(&origin, span, now);
+                metrics.span(&origin, span, room);
             }
         }
         seen
     }
 
-    async fn append(&self, tenant: &TenantId, rows: &Rows) -> Result<(), IngestError> {
-        self.append_columns(tenant, Samples::default(), rows).await
-    }
-
-    pub(crate) async fn append_columns(
+    /// Appends rows as far as the tenant's rate allows.
+    pub(crate) async fn append(
         &self,
         tenant: &TenantId,
-        samples: Samples,
+        columns: Columns,
         rows: &Rows,
     ) -> Result<(), IngestError> {
-        let count = samples.len() + rows.len();
+        let count = columns.len() + rows.len();
         if count == 0 {
             return Ok(());
         }
         let limit = self.config.limits_of(tenant).max_rows_per_second;
         let state = self.tenant(tenant)?;
         state.rows.take("rows", count, limit, self.clock.now())?;
-        self.store.append_columns(tenant, samples, rows).await?;
+        self.store.append_columns(tenant, columns, rows).await?;
         Ok(())
     }
 

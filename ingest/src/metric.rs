@@ -9,10 +9,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use demarc_proto::{
     Attributes, Labels, METRIC_NAME, Nanos, SeriesId, TenantId,
-    otlp::{
-        common::v1::{InstrumentationScope, any_value},
-        metrics::v1::{AggregationTemporality, Metric, ResourceMetrics, metric::Data},
-    },
+    otlp::metrics::v1::AggregationTemporality,
 };
 use demarc_store::MetricKind;
 
@@ -20,12 +17,14 @@ pub(crate) use build::Sink;
 pub(crate) use delta::{Added, Deltas};
 
 use crate::{
-    IngestConfig, Limits, OtlpConfig,
-    attribute::{attributes, cut},
+    IngestConfig, IngestError, Limits, OtlpConfig, Signal, WireError,
+    attribute::{Bad, Raw, attributes, pair, start_of, utf8},
+    envelope::{Group, Scope, messages},
     naming::Suffix,
     receipt::Refusal,
     remote_write::{Collector, Incoming, Metadata, PointValue, RawSample},
     time::Bounds,
+    wire::Wire,
 };
 use build::Builder;
 
@@ -113,153 +112,223 @@ fn identity(resource: &Attributes) -> Vec<(String, String)> {
 
 /// Takes the metrics of one resource over. Returns the newest time among them.
 pub(crate) fn resource_metrics(
-    metrics: ResourceMetrics,
+    group: Group<'_>,
     context: &MetricContext<'_>,
     sink: Sink<'_, '_>,
-) -> Option<Nanos> {
+) -> Result<Option<Nanos>, IngestError> {
     let mut builder = Builder::new(context, sink);
-    for scope in metrics.scope_metrics {
-        let labels = scope_labels(scope.scope, scope.schema_url, context);
-        builder.series.set_scope(labels);
-        for metric in scope.metrics {
-            one_metric(metric, &mut builder);
+    for scope in group.scopes(context.limits) {
+        let scope = scope?;
+        if context.otlp.promote_scope_metadata {
+            builder.series.set_scope(scope_labels(&scope, context)?);
+        }
+        for metric in scope.items() {
+            one_metric(metric?, &mut builder)?;
         }
     }
-    let (first, last) = builder.times()?;
+    let Some((first, last)) = builder.times() else {
+        return Ok(None);
+    };
     target_info(context, first, last, builder.sink.collector);
-    Some(last)
+    Ok(Some(last))
 }
 
-/// `otel_scope_*`, where the configuration asks for them.
+/// `otel_scope_*`; nothing for a scope that is not named at all.
 fn scope_labels(
-    scope: Option<InstrumentationScope>,
-    schema_url: String,
+    scope: &Scope<'_>,
     context: &MetricContext<'_>,
-) -> Vec<(String, String)> {
-    let Some(scope) = scope.filter(|_| context.otlp.promote_scope_metadata) else {
-        return Vec::new();
+) -> Result<Vec<(String, String)>, IngestError> {
+    let (Some(found), schema_url) = scope.named(Signal::Metrics)? else {
+        return Ok(Vec::new());
     };
     let mut labels = vec![
-        ("otel_scope_name".to_owned(), scope.name),
-        ("otel_scope_version".to_owned(), scope.version),
-        ("otel_scope_schema_url".to_owned(), schema_url),
+        ("otel_scope_name".to_owned(), found.name),
+        ("otel_scope_version".to_owned(), found.version),
+        ("otel_scope_schema_url".to_owned(), schema_url.to_owned()),
     ];
     // Attributes that cannot be taken are left out: the scope's points are good without them.
-    let attributes = attributes(scope.attributes, context.limits).unwrap_or_default();
+    let attributes = attributes(found.attributes, context.limits).unwrap_or_default();
     for (key, value) in attributes.iter() {
         let name = format!("otel_scope_{}", context.otlp.label_name(key));
         labels.push((name, value.text().into_owned()));
     }
-    labels
+    Ok(labels)
 }
 
-fn one_metric(metric: Metric, builder: &mut Builder<'_, '_, '_>) {
-    let points = points_of(&metric);
+/// A metric as it stands on the wire.
+#[derive(Debug, Default)]
+struct RawMetric<'a> {
+    name: &'a str,
+    help: &'a str,
+    unit: &'a str,
+    metadata: Vec<&'a [u8]>,
+    data: Option<RawData<'a>>,
+}
+
+/// The points of a metric, by the number of the field that holds them.
+#[derive(Clone, Copy, Debug)]
+struct RawData<'a> {
+    field: u32,
+    bytes: &'a [u8],
+    temporality: Temporality,
+    is_monotonic: bool,
+}
+
+const GAUGE: u32 = 5;
+const SUM: u32 = 7;
+const HISTOGRAM: u32 = 9;
+const EXPONENTIAL: u32 = 10;
+const SUMMARY: u32 = 11;
+
+impl<'a> RawMetric<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut metric = Self::default();
+        let mut message = Wire::new(bytes);
+        while let Some((field, value)) = message.next()? {
+            match field {
+                1 => metric.name = utf8(1, value.bytes(1)?)?,
+                2 => metric.help = utf8(2, value.bytes(2)?)?,
+                3 => metric.unit = utf8(3, value.bytes(3)?)?,
+                GAUGE | SUM | HISTOGRAM | EXPONENTIAL | SUMMARY => {
+                    metric.data = Some(RawData::read(field, value.bytes(field)?)?);
+                }
+                12 => metric.metadata.push(value.bytes(12)?),
+                _ => {}
+            }
+        }
+        Ok(metric)
+    }
+
+    /// How many points there are; a metric without data counts as one.
+    fn points(&self) -> Result<usize, WireError> {
+        let mut points = 0;
+        if let Some(data) = self.data {
+            for point in data.points() {
+                point?;
+                points += 1;
+            }
+        }
+        Ok(if self.data.is_some() { points } else { 1 })
+    }
+}
+
+impl<'a> RawData<'a> {
+    fn read(field: u32, bytes: &'a [u8]) -> Result<Self, WireError> {
+        let (mut temporality, mut is_monotonic) = (0, false);
+        if matches!(field, SUM | HISTOGRAM | EXPONENTIAL) {
+            let mut message = Wire::new(bytes);
+            while let Some((number, value)) = message.next()? {
+                match number {
+                    2 => temporality = value.varint(2)?,
+                    3 if field == SUM => is_monotonic = value.varint(3)? != 0,
+                    _ => {}
+                }
+            }
+        }
+        Ok(Self {
+            field,
+            bytes,
+            temporality: self::temporality(temporality),
+            is_monotonic,
+        })
+    }
+
+    fn points(&self) -> impl Iterator<Item = Result<&'a [u8], WireError>> + use<'a> {
+        messages(self.bytes, 1)
+    }
+}
+
+fn one_metric<'a>(
+    bytes: &'a [u8],
+    builder: &mut Builder<'_, '_, '_, 'a>,
+) -> Result<(), IngestError> {
+    let metric = RawMetric::read(bytes)?;
     if metric.name.is_empty() {
         let sentence = "metric name \"\": must not be empty".to_owned();
-        builder.refuse_all(Refusal::new("no_metric_name", sentence), points);
-        return;
+        builder.refuse_all(Refusal::new("no_metric_name", sentence), metric.points()?);
+        return Ok(());
     }
-    let Some(data) = metric.data.as_ref() else {
+    let Some(data) = metric.data else {
         let sentence = format!("metric {:?}: must hold data", metric.name);
-        builder.refuse_all(Refusal::new("no_data", sentence), points);
-        return;
+        builder.refuse_all(Refusal::new("no_data", sentence), 1);
+        return Ok(());
     };
-    let (kind, suffix) = kind_of(data);
+    let (kind, suffix) = kind_of(&data);
     let limits = builder.series.context.limits;
     let metadata = Metadata {
-        kind: said_kind(&metric).unwrap_or(kind),
-        unit: cut(metric.unit, limits.max_name_bytes),
-        help: cut(metric.description, limits.max_value_bytes),
+        kind: said_kind(&metric)?.unwrap_or(kind),
+        unit: start_of(metric.unit, limits.max_name_bytes).to_owned(),
+        help: start_of(metric.help, limits.max_value_bytes).to_owned(),
     };
-    builder.series.set_metric(&metric.name, suffix, metadata);
-    let Some(data) = metric.data else { return };
-    match data {
-        Data::Gauge(gauge) => {
-            builder.each(gauge.data_points, Temporality::Cumulative, Builder::gauge);
-        }
-        Data::Sum(sum) => {
-            let temporality = temporality(sum.aggregation_temporality);
-            let one = match sum.is_monotonic {
-                true => Builder::sum,
-                false => Builder::gauge,
-            };
-            builder.each(sum.data_points, temporality, one);
-        }
-        Data::Histogram(histogram) => {
-            let temporality = temporality(histogram.aggregation_temporality);
-            let one = match builder.series.context.otlp.convert_histograms_to_nhcb {
-                true => Builder::custom,
-                false => Builder::classic,
-            };
-            builder.each(histogram.data_points, temporality, one);
-        }
-        Data::ExponentialHistogram(histogram) => {
-            let temporality = temporality(histogram.aggregation_temporality);
-            builder.each(histogram.data_points, temporality, Builder::exponential);
-        }
-        Data::Summary(summary) => {
-            let points = summary.data_points;
-            builder.each(points, Temporality::Cumulative, Builder::summary);
+    builder.series.set_metric(metric.name, suffix, metadata);
+    let makes_custom = builder.series.context.otlp.convert_histograms_to_nhcb;
+    let one = match data.field {
+        SUM if data.is_monotonic => Builder::sum,
+        GAUGE | SUM => Builder::gauge,
+        HISTOGRAM if makes_custom => Builder::custom,
+        HISTOGRAM => Builder::classic,
+        EXPONENTIAL => Builder::exponential,
+        _ => Builder::summary,
+    };
+    if builder.refuses(data.temporality) {
+        builder.refuse_delta(metric.points()?);
+        return Ok(());
+    }
+    for point in data.points() {
+        match one(builder, point?, data.temporality) {
+            Ok(()) => builder.sink.tally.accept(1),
+            Err(Bad::Row(refusal)) => builder.sink.tally.refuse(refusal),
+            Err(Bad::Request(error)) => return Err(error),
         }
     }
+    Ok(())
 }
 
-fn kind_of(data: &Data) -> (MetricKind, Suffix) {
-    match data {
-        Data::Gauge(_) => (MetricKind::Gauge, Suffix::Ratio),
-        Data::Sum(sum) if sum.is_monotonic => (MetricKind::Counter, Suffix::Total),
-        Data::Sum(_) => (MetricKind::Gauge, Suffix::None),
-        Data::Histogram(_) | Data::ExponentialHistogram(_) => (MetricKind::Histogram, Suffix::None),
-        Data::Summary(_) => (MetricKind::Summary, Suffix::None),
+fn kind_of(data: &RawData<'_>) -> (MetricKind, Suffix) {
+    match data.field {
+        GAUGE => (MetricKind::Gauge, Suffix::Ratio),
+        SUM if data.is_monotonic => (MetricKind::Counter, Suffix::Total),
+        SUM => (MetricKind::Gauge, Suffix::None),
+        HISTOGRAM | EXPONENTIAL => (MetricKind::Histogram, Suffix::None),
+        _ => (MetricKind::Summary, Suffix::None),
     }
 }
 
 /// The kind that a receiver of Prometheus metrics noted before it made a gauge or sum of them.
-fn said_kind(metric: &Metric) -> Option<MetricKind> {
-    match &metric.data {
-        Some(Data::Gauge(_)) => {}
-        Some(Data::Sum(sum)) if !sum.is_monotonic => {}
-        _ => return None,
+fn said_kind(metric: &RawMetric<'_>) -> Result<Option<MetricKind>, WireError> {
+    let may_say = metric
+        .data
+        .is_some_and(|data| data.field == GAUGE || data.field == SUM && !data.is_monotonic);
+    if !may_say {
+        return Ok(None);
     }
-    let noted = metric
-        .metadata
-        .iter()
-        .find(|pair| pair.key == "prometheus.type")?;
-    match noted.value.as_ref()?.value.as_ref()? {
-        any_value::Value::StringValue(kind) => match kind.as_str() {
-            "unknown" => Some(MetricKind::Unknown),
-            "info" => Some(MetricKind::Info),
-            "stateset" => Some(MetricKind::StateSet),
-            _ => None,
-        },
-        _ => None,
+    for field in &metric.metadata {
+        if let ("prometheus.type", value) = pair(field)? {
+            return Ok(match value {
+                Some(Raw::Str("unknown")) => Some(MetricKind::Unknown),
+                Some(Raw::Str("info")) => Some(MetricKind::Info),
+                Some(Raw::Str("stateset")) => Some(MetricKind::StateSet),
+                _ => None,
+            });
+        }
     }
+    Ok(None)
 }
 
 /// How many points the metrics of one resource hold; a metric without data counts as one.
-pub(crate) fn points(metrics: &ResourceMetrics) -> usize {
-    let metrics = metrics
-        .scope_metrics
-        .iter()
-        .flat_map(|scope| &scope.metrics);
-    metrics.map(points_of).sum()
-}
-
-fn points_of(metric: &Metric) -> usize {
-    match &metric.data {
-        None => 1,
-        Some(Data::Gauge(data)) => data.data_points.len(),
-        Some(Data::Sum(data)) => data.data_points.len(),
-        Some(Data::Histogram(data)) => data.data_points.len(),
-        Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
-        Some(Data::Summary(data)) => data.data_points.len(),
+pub(crate) fn points(group: Group<'_>, limits: &Limits) -> Result<usize, WireError> {
+    let mut points = 0;
+    for scope in group.scopes(limits) {
+        for metric in scope?.items() {
+            points += RawMetric::read(metric?)?.points()?;
+        }
     }
+    Ok(points)
 }
 
 /// What the values count from; unspecified is read as cumulative.
-fn temporality(code: i32) -> Temporality {
-    if code == AggregationTemporality::Delta as i32 {
+fn temporality(code: u64) -> Temporality {
+    if code == AggregationTemporality::Delta as u64 {
         Temporality::Delta
     } else {
         Temporality::Cumulative

@@ -1,20 +1,25 @@
 //! Finds the two sides of each call: a client span and the server span that is its child.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::BuildHasherDefault,
+    sync::Arc,
+};
 
 use demarc_proto::{
-    Attributes, CallObservation, CallSide, Nanos, Observation, Peer, SpanId, TenantId, TimeRange,
-    TraceId,
+    CallObservation, CallSide, Nanos, Observation, Peer, SpanId, TimeRange, TraceId,
 };
-use demarc_store::{SpanKind, SpanRow, SpanStatus};
+use demarc_store::{SpanKind, SpanStatus, SpanView};
 
-use crate::span_metrics::Trace;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::{origin::Origin, registry::ByKey, span_metrics::Trace};
 
 /// One call as far as it is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) client: Option<Side>,
-    pub(crate) server: Option<Side>,
+    pub(crate) client: Option<Box<Side>>,
+    pub(crate) server: Option<Box<Side>>,
     /// When its first side arrived, by our clock.
     arrived: Nanos,
 }
@@ -22,8 +27,7 @@ pub(crate) struct Call {
 /// One side of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Side {
-    pub(crate) tenant: TenantId,
-    pub(crate) service: String,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) failed: bool,
     pub(crate) duration_ns: i64,
     /// The span itself.
@@ -31,8 +35,7 @@ pub(crate) struct Side {
     kind: SpanKind,
     has_parent: bool,
     start: Nanos,
-    operation: String,
-    resource: std::sync::Arc<Attributes>,
+    operation: Box<str>,
     peer: Option<Peer>,
     /// Name of the database that a client span calls.
     database: Option<String>,
@@ -41,20 +44,19 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    fn of(tenant: &TenantId, span: &SpanRow) -> Self {
-        let is_client = matches!(span.kind, SpanKind::Client | SpanKind::Producer);
+    fn of(origin: &Arc<Origin>, span: SpanView<'_>) -> Self {
+        let kind = span.kind();
+        let is_client = matches!(kind, SpanKind::Client | SpanKind::Producer);
         Self {
-            tenant: tenant.clone(),
-            service: span.service.clone(),
-            failed: span.status == SpanStatus::Error,
-            duration_ns: span.duration_ns,
+            origin: Arc::clone(origin),
+            failed: span.status() == SpanStatus::Error,
+            duration_ns: span.duration_ns(),
             trace: Trace::of(span),
-            kind: span.kind,
-            has_parent: span.parent_span_id.is_some(),
-            start: span.start,
-            operation: span.name.clone(),
-            resource: std::sync::Arc::clone(&span.resource),
-            peer: match span.kind {
+            kind,
+            has_parent: span.parent_span_id().is_some(),
+            start: span.start(),
+            operation: span.name().into(),
+            peer: match kind {
                 // A consumer names the queue that it takes from.
                 SpanKind::Consumer => {
                     peer(span).filter(|peer| matches!(peer, Peer::Messaging { .. }))
@@ -69,9 +71,9 @@ impl Side {
 
     fn call_side(&self) -> CallSide {
         CallSide {
-            tenant: self.tenant.clone(),
-            resource: (*self.resource).clone(),
-            operation: self.operation.clone(),
+            tenant: self.origin.tenant.clone(),
+            resource: (*self.origin.resource).clone(),
+            operation: self.operation.to_string(),
         }
     }
 }
@@ -79,15 +81,13 @@ impl Side {
 /// Where a span names its other side, the first that is there. Source: Tempo, `peer_attributes`.
 const PEER_NAMES: [&str; 4] = ["peer.service", "db.name", "db.system", "db.system.name"];
 
-fn first_text(span: &SpanRow, keys: &[&str]) -> Option<String> {
-    let found = keys.iter().find_map(|key| span.attributes.text(key));
-    found
-        .filter(|text| !text.is_empty())
-        .map(|text| text.into_owned())
+fn first_text(span: SpanView<'_>, keys: &[&str]) -> Option<String> {
+    let found = keys.iter().find_map(|key| span.attribute(key));
+    found.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// The name of the database that a client span calls; `None` when it calls none. Source: Tempo, service graphs.
-fn database(span: &SpanRow) -> Option<String> {
+fn database(span: SpanView<'_>) -> Option<String> {
     let own = first_text(span, &["db.namespace", "db.name"]);
     let system = first_text(span, &["db.system", "db.system.name"]);
     if own.is_none() && system.is_none() {
@@ -108,11 +108,10 @@ fn database(span: &SpanRow) -> Option<String> {
 }
 
 /// Whom a client span says it called; `None` when it names nobody.
-pub(crate) fn peer(span: &SpanRow) -> Option<Peer> {
+pub(crate) fn peer(span: SpanView<'_>) -> Option<Peer> {
     let text = |keys: &[&str]| {
-        keys.iter()
-            .find_map(|key| span.attributes.text(key))
-            .map(|text| text.into_owned())
+        let mut found = keys.iter().filter_map(|key| span.attribute(key));
+        found.next().map(str::to_owned)
     };
     let host = text(&["server.address", "net.peer.name", "peer.address"]);
     let address = match (host, text(&["server.port", "net.peer.port"])) {
@@ -147,16 +146,16 @@ pub(crate) struct Pairing {
 
 impl Pairing {
     /// Takes a span in. Spans that are no side of a call are left aside.
-    pub(crate) fn add(&mut self, tenant: &TenantId, span: &SpanRow, now: Nanos) {
-        let side = Side::of(tenant, span);
-        match span.kind {
+    pub(crate) fn add(&mut self, origin: &Arc<Origin>, span: SpanView<'_>, now: Nanos) {
+        let side = || Some(Box::new(Side::of(origin, span)));
+        match span.kind() {
             SpanKind::Client | SpanKind::Producer => {
-                self.entry((span.trace_id, span.span_id), now).client = Some(side);
+                self.entry((span.trace_id(), span.span_id()), now).client = side();
             }
             SpanKind::Server | SpanKind::Consumer => {
                 // Without a parent it is a root; its own id keeps it apart from every client span.
-                let client = span.parent_span_id.unwrap_or(span.span_id);
-                self.entry((span.trace_id, client), now).server = Some(side);
+                let client = span.parent_span_id().unwrap_or(span.span_id());
+                self.entry((span.trace_id(), client), now).server = side();
             }
             SpanKind::Internal | SpanKind::Unspecified => {}
         }
@@ -186,30 +185,73 @@ impl Pairing {
 
 /// Sums up calls between the same sides into observations, in a defined order.
 pub(crate) fn observations(calls: &[Call]) -> Vec<Observation> {
-    let mut sums: BTreeMap<String, CallObservation> = BTreeMap::new();
+    let mut sums: HashMap<u128, (String, CallObservation), BuildHasherDefault<ByKey>> =
+        HashMap::default();
+    let mut scratch = Vec::new();
     for call in calls {
-        let Some(observation) = observation(call) else {
+        let Some(measured) = Measured::of(call) else {
             continue;
         };
-        sums.entry(key(call))
-            .and_modify(|sum| add(sum, &observation))
-            .or_insert(observation);
+        match sums.entry(key(call, &mut scratch)) {
+            Entry::Occupied(mut sum) => measured.add_to(&mut sum.get_mut().1),
+            Entry::Vacant(place) => {
+                if let Some(first) = observation(call, measured) {
+                    place.insert((name(call), first));
+                }
+            }
+        }
     }
-    sums.into_values().map(Observation::Calls).collect()
+    let mut sums: Vec<(String, CallObservation)> = sums.into_values().collect();
+    sums.sort_by(|a, b| a.0.cmp(&b.0));
+    let observations = sums.into_iter().map(|(_, sum)| sum);
+    observations.map(Observation::Calls).collect()
 }
 
-fn observation(call: &Call) -> Option<CallObservation> {
+/// What is summed up of calls.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    window: TimeRange,
+    errors: u64,
+    client_duration_ns: u64,
+    server_duration_ns: u64,
+}
+
+impl Measured {
+    fn of(call: &Call) -> Option<Self> {
+        let first = call.client.as_ref().or(call.server.as_ref())?;
+        let duration = |side: &Option<Box<Side>>| {
+            let side = side.as_ref();
+            side.map_or(0, |side| side.duration_ns.unsigned_abs())
+        };
+        Some(Self {
+            window: TimeRange::new(first.start, Nanos(first.start.0.saturating_add(1)))?,
+            errors: u64::from(first.failed),
+            client_duration_ns: duration(&call.client),
+            server_duration_ns: duration(&call.server),
+        })
+    }
+
+    fn add_to(self, sum: &mut CallObservation) {
+        let start = sum.window.start().min(self.window.start());
+        let end = sum.window.end().max(self.window.end());
+        sum.window = TimeRange::new(start, end).unwrap_or(sum.window);
+        sum.count += 1;
+        sum.errors += self.errors;
+        sum.client_duration_ns += self.client_duration_ns;
+        sum.server_duration_ns += self.server_duration_ns;
+    }
+}
+
+fn observation(call: &Call, measured: Measured) -> Option<CallObservation> {
     let client = call.client.as_ref();
     let server = match (&call.server, client) {
         (Some(server), _) => Peer::Instrumented(server.call_side()),
         (None, Some(client)) => client.peer.clone()?,
         (None, None) => return None,
     };
-    let first = client.or(call.server.as_ref())?;
-    let window = TimeRange::new(first.start, Nanos(first.start.0.saturating_add(1)))?;
     Some(CallObservation {
-        window,
-        client: client.map(Side::call_side),
+        window: measured.window,
+        client: client.map(|side| side.call_side()),
         alias: match server {
             Peer::Instrumented(_) => {
                 let own = call.server.as_ref().and_then(|side| side.peer.clone());
@@ -220,27 +262,66 @@ fn observation(call: &Call) -> Option<CallObservation> {
         },
         server,
         count: 1,
-        errors: u64::from(first.failed),
-        client_duration_ns: client.map_or(0, |side| side.duration_ns.unsigned_abs()),
-        server_duration_ns: call
-            .server
-            .as_ref()
-            .map_or(0, |side| side.duration_ns.unsigned_abs()),
+        errors: measured.errors,
+        client_duration_ns: measured.client_duration_ns,
+        server_duration_ns: measured.server_duration_ns,
     })
 }
 
-fn key(call: &Call) -> String {
-    let side = |side: &Option<Side>| match side {
+/// The same for calls between the same sides, and for no others.
+fn key(call: &Call, scratch: &mut Vec<u8>) -> u128 {
+    scratch.clear();
+    for side in [&call.client, &call.server] {
+        scratch.push(u8::from(side.is_some()));
+        if let Some(side) = side {
+            scratch.extend_from_slice(&side.origin.key.to_le_bytes());
+            scratch.extend_from_slice(side.operation.as_bytes());
+            scratch.push(0xff);
+        }
+    }
+    if let (Some(client), None) = (&call.client, &call.server) {
+        push_peer(scratch, client.peer.as_ref());
+    }
+    xxh3_128(scratch)
+}
+
+fn push_peer(scratch: &mut Vec<u8>, peer: Option<&Peer>) {
+    let (kind, texts) = match peer {
+        // A side that is seen is no peer by name.
+        None | Some(Peer::Instrumented(_)) => (0, [None, None, None]),
+        Some(Peer::Database {
+            system,
+            namespace,
+            address,
+        }) => (1, [Some(system), namespace.as_ref(), address.as_ref()]),
+        Some(Peer::Messaging {
+            system,
+            destination,
+        }) => (2, [Some(system), Some(destination), None]),
+        Some(Peer::Remote { address }) => (3, [Some(address), None, None]),
+    };
+    scratch.push(kind);
+    for text in texts {
+        scratch.push(u8::from(text.is_some()));
+        scratch.extend_from_slice(text.map_or(&[], |text| text.as_bytes()));
+        scratch.push(0xff);
+    }
+}
+
+/// What observations are sorted by.
+fn name(call: &Call) -> String {
+    let side = |side: &Option<Box<Side>>| match side {
         None => String::new(),
         Some(side) => {
             let resource: Vec<String> = side
+                .origin
                 .resource
                 .iter()
                 .map(|(key, value)| format!("{key}={}", value.text()))
                 .collect();
             format!(
                 "{}\u{1}{}\u{1}{}",
-                side.tenant,
+                side.origin.tenant,
                 side.operation,
                 resource.join("\u{1}")
             )
@@ -256,50 +337,46 @@ fn key(call: &Call) -> String {
     format!("{}\u{2}{peer}", side(&call.client))
 }
 
-fn add(sum: &mut CallObservation, one: &CallObservation) {
-    let start = sum.window.start().min(one.window.start());
-    let end = sum.window.end().max(one.window.end());
-    sum.window = TimeRange::new(start, end).unwrap_or(sum.window);
-    sum.count += one.count;
-    sum.errors += one.errors;
-    sum.client_duration_ns += one.client_duration_ns;
-    sum.server_duration_ns += one.server_duration_ns;
-}
-
 /// A call as an edge between two names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Edge {
-    pub(crate) client: String,
-    pub(crate) server: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edge<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) server: &'a str,
     /// Empty for a plain call.
     pub(crate) connection_type: &'static str,
 }
 
 impl Call {
     /// The edge that the call is part of; `None` when one side has no name. Source: Tempo, service graphs.
-    pub(crate) fn edge(&self) -> Option<Edge> {
-        let edge = |client: &str, server: &str, connection_type| Edge {
-            client: client.to_owned(),
-            server: server.to_owned(),
+    pub(crate) fn edge(&self) -> Option<Edge<'_>> {
+        let edge = |client, server, connection_type| Edge {
+            client,
+            server,
             connection_type,
         };
         match (&self.client, &self.server) {
             (Some(client), Some(server)) => {
                 let is_message = server.kind == SpanKind::Consumer;
                 let kind = if is_message { "messaging_system" } else { "" };
-                Some(edge(&client.service, &server.service, kind))
+                Some(edge(client.origin.service(), server.origin.service(), kind))
             }
-            (Some(client), None) => match (&client.database, &client.peer_name) {
-                (Some(database), _) => Some(edge(&client.service, database, "database")),
-                (None, Some(peer)) => Some(edge(&client.service, peer, "virtual_node")),
-                (None, None) => None,
-            },
-            (None, Some(server)) => match &server.peer_name {
-                Some(peer) => Some(edge(peer, &server.service, "virtual_node")),
-                // Only a root is known to be called from outside; another's caller is merely not seen.
-                None if server.has_parent => None,
-                None => Some(edge("user", &server.service, "virtual_node")),
-            },
+            (Some(client), None) => {
+                let service = client.origin.service();
+                match (&client.database, &client.peer_name) {
+                    (Some(database), _) => Some(edge(service, database, "database")),
+                    (None, Some(peer)) => Some(edge(service, peer, "virtual_node")),
+                    (None, None) => None,
+                }
+            }
+            (None, Some(server)) => {
+                let service = server.origin.service();
+                match &server.peer_name {
+                    Some(peer) => Some(edge(peer, service, "virtual_node")),
+                    // Only a root is known to be called from outside; another's caller is merely not seen.
+                    None if server.has_parent => None,
+                    None => Some(edge("user", service, "virtual_node")),
+                }
+            }
             (None, None) => None,
         }
     }

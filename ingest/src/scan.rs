@@ -232,6 +232,9 @@ pub(crate) struct Scan {
     /// Bytes of the resource that is looked at, and how many rows it has: each row repeats it once it is stored.
     resource_bytes: usize,
     resource_rows: usize,
+    /// The same of the scope.
+    scope_bytes: usize,
+    scope_rows: usize,
 }
 
 /// Most texts that are repaired in one request; with more, it is refused.
@@ -310,16 +313,23 @@ impl Scan {
         Ok(())
     }
 
-    /// Counts what rows repeat of their resource, whether it stands before or behind them.
+    /// Counts what rows repeat of their resource and scope, whether these stand before or behind them.
     fn weigh_rows(&mut self, shape: &'static Shape, bytes: usize) {
         let is = |other: &'static Shape| std::ptr::eq(shape, other);
         if is(&RESOURCE) {
             self.resource_bytes = self.resource_bytes.max(bytes);
             self.memory_bytes += self.resource_rows * bytes;
             self.resource_rows = 0;
+        } else if is(&SCOPE) {
+            self.scope_bytes = self.scope_bytes.max(bytes);
+            self.memory_bytes += self.scope_rows * bytes;
+            self.scope_rows = 0;
         } else if is(&SPAN) || is(&RECORD) {
             self.resource_rows += 1;
-            self.memory_bytes += self.resource_bytes;
+            self.scope_rows += 1;
+            self.memory_bytes += self.resource_bytes + self.scope_bytes;
+        } else if is(&SCOPE_SPANS) || is(&SCOPE_LOGS) {
+            (self.scope_bytes, self.scope_rows) = (0, 0);
         } else if is(&RESOURCE_SPANS) || is(&RESOURCE_LOGS) {
             (self.resource_bytes, self.resource_rows) = (0, 0);
         }

@@ -6,14 +6,18 @@
 mod latency;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::BuildHasherDefault,
+};
 
 use demarc_proto::{Labels, Millis, Nanos, TenantId};
-use demarc_store::{MetricRows, SpanKind, SpanRow};
+use demarc_store::{MetricRows, SpanKind, SpanView};
+use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) use latency::Trace;
 
-use crate::pairing::Call;
+use crate::{origin::Origin, pairing::Call, registry::ByKey};
 use latency::Latency;
 use write::Writer;
 
@@ -23,13 +27,27 @@ const FORGET_NS: i64 = 3_600_000_000_000;
 /// Cumulative metrics since this process started, per tenant.
 #[derive(Debug, Default)]
 pub(crate) struct SpanMetrics {
-    tenants: HashMap<TenantId, BTreeMap<(Family, Labels), Red>>,
+    tenants: HashMap<TenantId, TenantMetrics>,
+}
+
+/// The metrics of one tenant, by a hash of their labels.
+#[derive(Debug, Default)]
+pub(crate) struct TenantMetrics {
+    series: HashMap<u128, Series, BuildHasherDefault<ByKey>>,
+    scratch: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Family {
     Span,
     Edge,
+}
+
+#[derive(Debug)]
+struct Series {
+    family: Family,
+    labels: Labels,
+    red: Red,
 }
 
 #[derive(Clone, Debug)]
@@ -50,46 +68,82 @@ pub(crate) struct Room {
     pub(crate) max_series: usize,
 }
 
+/// The labels of spans, in the order in which their values are given.
+const SPAN_LABELS: [&str; 6] = [
+    "service",
+    "service_namespace",
+    "span_name",
+    "span_kind",
+    "status_code",
+    "peer_service",
+];
+/// The labels of calls, in the order in which their values are given.
+const EDGE_LABELS: [&str; 3] = ["client", "server", "connection_type"];
+
 impl SpanMetrics {
-    /// Counts a span under its service, operation, kind, status, and the peer that it names.
-    pub(crate) fn span(&mut self, tenant: &TenantId, span: &SpanRow, room: Room) {
-        let namespace = span.resource.str("service.namespace").unwrap_or_default();
-        let is_client = matches!(span.kind, SpanKind::Client | SpanKind::Producer);
-        let peer = span.attributes.str("peer.service").filter(|_| is_client);
-        let labels = |operation: &str| {
-            Labels::from_pairs([
-                ("service", span.service.as_str()),
-                ("service_namespace", namespace),
-                ("span_name", operation),
-                ("span_kind", &format!("SPAN_KIND_{}", span.kind)),
-                ("status_code", &format!("STATUS_CODE_{}", span.status)),
-                ("peer_service", peer.unwrap_or_default()),
-            ])
-        };
-        let places = [labels(&span.name), labels("other")];
-        let red = self.place(tenant, Family::Span, places, room);
-        red.calls += 1.0;
-        red.latency.observe(span.duration_ns, Trace::of(span));
+    /// Those of one tenant.
+    pub(crate) fn of(&mut self, tenant: &TenantId) -> &mut TenantMetrics {
+        if !self.tenants.contains_key(tenant) {
+            self.tenants
+                .insert(tenant.clone(), TenantMetrics::default());
+        }
+        self.tenants.get_mut(tenant).expect("inserted above")
     }
 
     /// Counts a call under its two sides, for the tenant of the calling side, else of the called one. A call of which one
     /// side has no name is no edge.
     pub(crate) fn call(&mut self, call: &Call, room: Room) {
-        let Some(first) = call.client.as_ref().or(call.server.as_ref()) else {
-            return;
-        };
+        if let Some(first) = call.client.as_ref().or(call.server.as_ref()) {
+            self.of(&first.origin.tenant).call(call, room);
+        }
+    }
+
+    /// The values of all series at `now`, per tenant.
+    ///
+    /// A series that was written before is written again even when nothing happened, so that it does not go stale while its
+    /// service is only quiet.
+    pub(crate) fn rows(&mut self, now: Nanos) -> BTreeMap<TenantId, Vec<MetricRows>> {
+        let mut rows: BTreeMap<TenantId, Vec<MetricRows>> = BTreeMap::new();
+        self.tenants.retain(|tenant, metrics| {
+            let series = &mut metrics.series;
+            series.retain(|_, one| now.0.saturating_sub(one.red.last.0) < FORGET_NS);
+            if !series.is_empty() {
+                rows.insert(tenant.clone(), tenant_rows(series, now.to_millis()));
+            }
+            !series.is_empty()
+        });
+        rows
+    }
+}
+
+impl TenantMetrics {
+    /// Counts a span under its service, operation, kind, status, and the peer that it names.
+    pub(crate) fn span(&mut self, origin: &Origin, span: SpanView<'_>, room: Room) {
+        let kind = span.kind();
+        let is_client = matches!(kind, SpanKind::Client | SpanKind::Producer);
+        let peer = span.attribute("peer.service").filter(|_| is_client);
+        let own = [
+            origin.service(),
+            origin.namespace(),
+            span.name(),
+            kind.as_str(),
+            span.status().as_str(),
+            peer.unwrap_or_default(),
+        ];
+        let mut shared = own;
+        shared[2] = "other";
+        let red = self.place(Family::Span, [&own, &shared], room);
+        red.calls += 1.0;
+        red.latency.observe(span.duration_ns(), Trace::of(span));
+    }
+
+    fn call(&mut self, call: &Call, room: Room) {
         let Some(edge) = call.edge() else {
             return;
         };
-        let labels = |client: &str, server: &str| {
-            Labels::from_pairs([
-                ("client", client),
-                ("server", server),
-                ("connection_type", edge.connection_type),
-            ])
-        };
-        let places = [labels(&edge.client, &edge.server), labels("other", "other")];
-        let red = self.place(&first.tenant, Family::Edge, places, room);
+        let own = [edge.client, edge.server, edge.connection_type];
+        let shared = ["other", "other", edge.connection_type];
+        let red = self.place(Family::Edge, [&own, &shared], room);
         red.calls += 1.0;
         red.failed += if call.is_failed() { 1.0 } else { 0.0 };
         if let Some((duration_ns, trace)) = call.server_duration(edge.connection_type) {
@@ -104,53 +158,75 @@ impl SpanMetrics {
     }
 
     /// The series of `places[0]`; once there are too many, that of `places[1]`, and for all beyond, one for the tenant.
-    fn place(
-        &mut self,
-        tenant: &TenantId,
-        family: Family,
-        places: [Labels; 2],
-        room: Room,
-    ) -> &mut Red {
-        if !self.tenants.contains_key(tenant) {
-            self.tenants.insert(tenant.clone(), BTreeMap::new());
-        }
-        let series = self.tenants.get_mut(tenant).expect("inserted above");
-        let [own, shared] = places.map(|labels| (family, labels));
+    fn place(&mut self, family: Family, places: [&[&str]; 2], room: Room) -> &mut Red {
+        let [own, shared] = places;
         // Room for what is shared comes on top, a tenth as much.
-        let key = if series.len() < room.max_series || series.contains_key(&own) {
-            own
-        } else if series.len() < room.max_series + room.max_series / 10
-            || series.contains_key(&shared)
-        {
-            shared
-        } else {
-            (family, Labels::from_pairs([("metric_overflow", "true")]))
-        };
-        let red = series.entry(key).or_insert_with(|| Red::new(room.now));
-        red.last = room.now;
-        red
+        let rooms = [
+            (own, room.max_series),
+            (shared, room.max_series + room.max_series / 10),
+            (&[], usize::MAX),
+        ];
+        let mut found = None;
+        for (values, max_series) in rooms {
+            let key = self.key(family, values);
+            let is_known = self.series.contains_key(&key);
+            if is_known || self.series.len() < max_series {
+                found = Some((key, values));
+                break;
+            }
+        }
+        let (key, values) = found.expect("there is always room for the last of them");
+        let one = self.series.entry(key).or_insert_with(|| Series {
+            family,
+            labels: labels(family, values),
+            red: Red::new(room.now),
+        });
+        one.red.last = room.now;
+        &mut one.red
     }
 
-    /// The values of all series at `now`, per tenant.
-    ///
-    /// A series that was written before is written again even when nothing happened, so that it does not go stale while its
-    /// service is only quiet.
-    pub(crate) fn rows(&mut self, now: Nanos) -> BTreeMap<TenantId, Vec<MetricRows>> {
-        let mut rows: BTreeMap<TenantId, Vec<MetricRows>> = BTreeMap::new();
-        self.tenants.retain(|tenant, series| {
-            series.retain(|_, red| now.0.saturating_sub(red.last.0) < FORGET_NS);
-            if !series.is_empty() {
-                rows.insert(tenant.clone(), tenant_rows(series, now.to_millis()));
-            }
-            !series.is_empty()
-        });
-        rows
+    fn key(&mut self, family: Family, values: &[&str]) -> u128 {
+        self.scratch.clear();
+        self.scratch.push(family as u8);
+        for value in values {
+            self.scratch.extend_from_slice(value.as_bytes());
+            // 0xff cannot occur in UTF-8, so no two lists of texts share these bytes.
+            self.scratch.push(0xff);
+        }
+        xxh3_128(&self.scratch)
     }
 }
 
-fn tenant_rows(series: &mut BTreeMap<(Family, Labels), Red>, time: Millis) -> Vec<MetricRows> {
+fn labels(family: Family, values: &[&str]) -> Labels {
+    if values.is_empty() {
+        return Labels::from_pairs([("metric_overflow", "true")]);
+    }
+    let names: &[&str] = match family {
+        Family::Span => &SPAN_LABELS,
+        Family::Edge => &EDGE_LABELS,
+    };
+    let value = |name: &str, value: &str| match name {
+        "span_kind" => format!("SPAN_KIND_{value}"),
+        "status_code" => format!("STATUS_CODE_{value}"),
+        _ => value.to_owned(),
+    };
+    let pairs = names.iter().zip(values);
+    Labels::from_pairs(pairs.map(|(name, text)| (*name, value(name, text))))
+}
+
+fn tenant_rows(
+    series: &mut HashMap<u128, Series, BuildHasherDefault<ByKey>>,
+    time: Millis,
+) -> Vec<MetricRows> {
+    let mut sorted: Vec<&mut Series> = series.values_mut().collect();
+    sorted.sort_by(|a, b| (a.family, &a.labels).cmp(&(b.family, &b.labels)));
     let mut rows = Vec::new();
-    for ((family, labels), red) in series {
+    for Series {
+        family,
+        labels,
+        red,
+    } in sorted
+    {
         let mut writer = Writer::new(labels, time, &mut rows);
         match family {
             Family::Span => {

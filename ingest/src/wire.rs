@@ -169,6 +169,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    #[inline]
+    pub(crate) fn fixed64(self, field: u32) -> Result<u64, WireError> {
+        match self {
+            Self::Fixed64(number) => Ok(number),
+            _ => Err(WireError::Mismatch(field)),
+        }
+    }
+
     /// `sint32`, cut to 32 bits as the encoding's readers do.
     pub(crate) fn sint32(self, field: u32) -> Result<i32, WireError> {
         Ok(zigzag(self.varint(field)?) as i32)

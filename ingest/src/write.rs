@@ -78,7 +78,7 @@ impl Ingest {
             metrics: collected.metrics,
             ..Rows::default()
         };
-        let appended = self.append_columns(tenant, collected.samples, &rows).await;
+        let appended = self.append(tenant, collected.samples.into(), &rows).await;
         if let Err(error) = appended {
             state.remember_series(collected.known);
             return Err(error);

@@ -2,7 +2,7 @@
 
 mod checksum;
 mod decimal;
-mod partition;
+mod order;
 mod properties;
 mod samples;
 
@@ -14,8 +14,8 @@ use std::{
 };
 
 use arrow::{
-    array::{AsArray, RecordBatch, UInt32Array},
-    compute::{SortColumn, concat_batches, lexsort_to_indices, max, min, take_record_batch},
+    array::{AsArray, RecordBatch},
+    compute::{interleave_record_batch, max, min},
     datatypes::Int64Type,
 };
 use demarc_proto::TenantId;
@@ -73,15 +73,28 @@ fn write_batches(
     written: &mut Vec<(TenantId, DataFile)>,
 ) -> Result<(), StoreError> {
     for group in groups(batches) {
-        let rows = concat_batches(&place.table.schema(), group)?;
-        for (day, rows) in partition::by_day(place.table, &rows)? {
-            let rows = sorted(place.table, &rows)?;
-            let count = rows.num_rows();
-            let file = write_one(place, day, count, std::iter::once(rows))?;
+        for (day, order) in order::by_day(place.table, group)? {
+            let file = FileOf {
+                place,
+                day,
+                count: order.len(),
+                effort: Effort::Fast,
+            };
+            let file = write_one(file, in_order(group, &order))?;
             written.push((place.tenant.clone(), file));
         }
     }
     Ok(())
+}
+
+/// Rows of `batches` in this order, a few at a time.
+fn in_order<'a>(
+    batches: &'a [RecordBatch],
+    order: &'a [(usize, usize)],
+) -> impl Iterator<Item = Result<RecordBatch, StoreError>> + 'a {
+    let batches: Vec<&RecordBatch> = batches.iter().collect();
+    let parts = order.chunks(READ_ROWS);
+    parts.map(move |part| Ok(interleave_record_batch(&batches, part)?))
 }
 
 fn write_samples(
@@ -92,9 +105,14 @@ fn write_samples(
 ) -> Result<(), StoreError> {
     let samples = Samples::merge(runs);
     for (day, points) in samples::by_day(&samples, index) {
-        let count = points.len();
+        let file = FileOf {
+            place,
+            day,
+            count: points.len(),
+            effort: Effort::Fast,
+        };
         let rows = SampleBatches::new(index, &samples, points);
-        let file = write_one(place, day, count, rows)?;
+        let file = write_one(file, rows.map(Ok))?;
         written.push((place.tenant.clone(), file));
     }
     Ok(())
@@ -137,29 +155,13 @@ pub(crate) fn write_merged(
     };
     let day = Day::of_date(date).ok_or_else(|| wrong(format!("{date:?} is no day")))?;
     let expected = usize::try_from(count).map_err(|_| wrong("too many rows".to_owned()))?;
-    let (mut failed, mut written) = (None, 0);
-    let rows = merged.map_while(|batch| match batch {
-        Ok(batch) => {
-            written += batch.num_rows();
-            Some(batch)
-        }
-        Err(error) => {
-            failed = Some(error);
-            None
-        }
-    });
-    let file = write_one(place, day, expected, rows)?;
-    let failed = failed.or_else(|| {
-        // A row must not get lost, whatever a file says of itself.
-        (written != expected).then(|| wrong(format!("{written} rows instead of {expected}")))
-    });
-    match failed {
-        None => Ok(file),
-        Some(error) => {
-            fs::remove_file(&file.path).ok();
-            Err(error)
-        }
-    }
+    let file = FileOf {
+        place,
+        day,
+        count: expected,
+        effort: Effort::Thorough,
+    };
+    write_one(file, merged)
 }
 
 /// Deletes files that no commit names. What cannot be deleted now goes at the next start.
@@ -199,18 +201,35 @@ fn groups(batches: &[RecordBatch]) -> Vec<&[RecordBatch]> {
     groups
 }
 
-/// Writes one file of `count` rows, which come sorted.
-fn write_one(
-    place: Place<'_>,
+/// How much time encoding may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    /// Rows wait in memory until the file is written.
+    Fast,
+    /// The file is to stay.
+    Thorough,
+}
+
+/// What is known of a file before it is written.
+#[derive(Clone, Copy, Debug)]
+struct FileOf<'a> {
+    place: Place<'a>,
     day: Day,
+    /// Its rows.
     count: usize,
-    rows: impl Iterator<Item = RecordBatch>,
+    effort: Effort,
+}
+
+/// Writes one file of rows that come sorted.
+fn write_one(
+    file: FileOf<'_>,
+    rows: impl Iterator<Item = Result<RecordBatch, StoreError>>,
 ) -> Result<DataFile, StoreError> {
-    let date = day.date();
-    let dir = partition_dir(place, &date);
+    let date = file.day.date();
+    let dir = partition_dir(file.place, &date);
     create_dir(&dir)?;
     let path = dir.join(format!("{NAME_PREFIX}{}.parquet", uuid::Uuid::now_v7()));
-    let written = write_parquet(place.table, &path, count, rows).inspect_err(|_| {
+    let written = write_parquet(file, &path, rows).inspect_err(|_| {
         // What cannot be deleted now goes at the next start.
         fs::remove_file(&path).ok();
     });
@@ -219,7 +238,7 @@ fn write_one(
     Ok(DataFile {
         path,
         size_bytes,
-        rows: count as u64,
+        rows: file.count as u64,
         date,
         min_time: times.map(|(min, _)| min),
         max_time: times.map(|(_, max)| max),
@@ -230,17 +249,25 @@ fn write_one(
 
 /// Returns what is known of the file and the least and the greatest of its times.
 fn write_parquet(
-    table: Table,
+    FileOf {
+        place,
+        count,
+        effort,
+        ..
+    }: FileOf<'_>,
     path: &Path,
-    count: usize,
-    rows: impl Iterator<Item = RecordBatch>,
+    rows: impl Iterator<Item = Result<RecordBatch, StoreError>>,
 ) -> Result<(Written, Option<(i64, i64)>), StoreError> {
+    let table = place.table;
     let file = File::create_new(path).map_err(StoreError::io("create", path))?;
-    let properties = properties::of(table, count);
+    let properties = properties::of(table, count, effort);
     let file = Checksummed::new(file);
     let mut writer = ArrowWriter::try_new(file, table.file_schema(), Some(properties))?;
     let mut times: Option<(i64, i64)> = None;
+    let mut written = 0;
     for batch in rows {
+        let batch = batch?;
+        written += batch.num_rows();
         match table {
             Table::Samples => {
                 for part in parts(&batch) {
@@ -251,6 +278,14 @@ fn write_parquet(
         }
         let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
         times = time_range(table, &batch).map(|(min, max)| (min.min(first), max.max(last)));
+    }
+    if written != count {
+        // A row must not get lost, whatever a file that was read says of itself.
+        return Err(StoreError::Value {
+            table,
+            column: "date",
+            reason: format!("{written} rows instead of {count}"),
+        });
     }
     Ok((writer.into_inner()?.sync(path)?, times))
 }
@@ -265,26 +300,6 @@ fn time_range(table: Table, rows: &RecordBatch) -> Option<(i64, i64)> {
     let times = rows.column_by_name(table.time_column())?;
     let times = times.as_primitive_opt::<Int64Type>()?;
     Some((min(times)?, max(times)?))
-}
-
-fn sorted(table: Table, rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
-    let mut keys: Vec<SortColumn> = table
-        .sort_columns()
-        .iter()
-        .filter_map(|name| rows.column_by_name(name))
-        .map(|values| SortColumn {
-            values: values.clone(),
-            options: None,
-        })
-        .collect();
-    // The sort is not stable by itself, and of equal keys the later row counts.
-    let rows_of_one_file = u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
-    keys.push(SortColumn {
-        values: Arc::new(UInt32Array::from_iter_values(0..rows_of_one_file)),
-        options: None,
-    });
-    let order = lexsort_to_indices(&keys, None)?;
-    Ok(take_record_batch(rows, &order)?)
 }
 
 /// `tenant=.../date=...` below the table's directory. The name is for people and partition-aware readers of plain files:

@@ -41,9 +41,10 @@ pub use index::{SeriesEntry, SeriesIndex};
 pub use maintenance::{Retention, TenantRetention};
 pub use quarantine::{Damage, DamageKind};
 pub use rows::{
-    Buckets, CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow,
-    MetricKind, MetricRows, RelationRow, Rows, Sample, Samples, SeriesRef, SpanEvent, SpanKind,
-    SpanLink, SpanRow, SpanStatus,
+    Buckets, CUSTOM_BUCKETS, ChangeRow, Columns, CounterReset, EntityRow, Exemplar, Histogram,
+    LogColumns, LogRow, Logs, MetricKind, MetricRows, NewLog, NewSpan, RelationRow, Rows, Sample,
+    Samples, SeriesRef, SharedAttributes, SpanColumns, SpanEvent, SpanKind, SpanLink, SpanRow,
+    SpanStatus, SpanView, Spans,
 };
 pub use schema::Table;
 pub use snapshot::{DataFile, MetricMetadata, SampleFilter, Snapshot};

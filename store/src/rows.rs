@@ -4,8 +4,11 @@ mod column;
 mod decode;
 mod encode;
 mod json;
+mod logs;
 mod sample_batch;
 mod samples;
+mod spans;
+mod text_map;
 
 use std::{fmt, sync::Arc};
 
@@ -13,9 +16,46 @@ use demarc_proto::{Attributes, EntityId, Labels, Millis, Nanos, OwnerId, SpanId,
 
 pub(crate) use decode::{intern_series, samples_of_batch};
 pub(crate) use encode::{Encoded, NewSeries, encode, series_batch};
+pub use logs::{LogColumns, Logs, NewLog};
 pub(crate) use sample_batch::SampleBatches;
 pub(crate) use samples::Point;
 pub use samples::{Samples, SeriesRef};
+pub use spans::{NewSpan, SpanColumns, SpanView, Spans};
+pub use text_map::SharedAttributes;
+
+/// What one append writes beside its [`Rows`], as columns already: the way in for many rows.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    /// Samples of series that [`Store::series`](crate::Store::series) of the same tenant has given out.
+    pub samples: Samples,
+    /// Spans.
+    pub spans: Option<Spans>,
+    /// Log records.
+    pub logs: Option<Logs>,
+}
+
+impl From<Samples> for Columns {
+    fn from(samples: Samples) -> Self {
+        Self {
+            samples,
+            ..Self::default()
+        }
+    }
+}
+
+impl Columns {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        let spans = self.spans.as_ref().map_or(0, Spans::len);
+        let logs = self.logs.as_ref().map_or(0, Logs::len);
+        self.samples.len() + spans + logs
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
 /// What one append writes: all of it or nothing.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    Damage, Rows, Samples, SeriesIndex, Snapshot, StoreConfig, StoreError,
+    Columns, Damage, Rows, SeriesIndex, Snapshot, StoreConfig, StoreError,
     flush::Flusher,
     head::Head,
     integrity::Integrity,
@@ -65,20 +65,19 @@ impl Store {
         tenant: &TenantId,
         rows: impl Borrow<Rows>,
     ) -> Result<(), StoreError> {
-        self.append_columns(tenant, Samples::default(), rows).await
+        self.append_columns(tenant, Columns::default(), rows).await
     }
 
-    /// As [`Store::append`], with samples that are columns already: the way in for many of them. Their series are those
-    /// that [`Store::series`] of the same tenant has given out.
+    /// As [`Store::append`], with rows that are columns already.
     pub async fn append_columns(
         &self,
         tenant: &TenantId,
-        samples: Samples,
+        columns: impl Into<Columns>,
         rows: impl Borrow<Rows>,
     ) -> Result<(), StoreError> {
-        let rows = rows.borrow();
+        let (columns, rows) = (columns.into(), rows.borrow());
         let commands = self.commands.lock().clone().ok_or(StoreError::Closed)?;
-        if rows.is_empty() && samples.is_empty() {
+        if rows.is_empty() && columns.is_empty() {
             return Ok(());
         }
         if self.head.is_overfull() {
@@ -86,7 +85,7 @@ impl Store {
             return Err(StoreError::Overfull);
         }
         let index = self.head.index(tenant);
-        let rows = encode(&index, tenant, samples, rows)?;
+        let rows = encode(&index, tenant, columns, rows)?;
         let batches = rows.batches.iter();
         let payloads: Result<Vec<_>, _> = batches
             .map(|(table, batch)| Payload::new(*table, batch))

@@ -1,15 +1,15 @@
 //! Columns in several encodings.
 
-use std::{collections::BTreeMap, fs::File, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch},
     datatypes::Float64Type,
 };
 use demarc_proto::{SeriesId, TenantId};
-use demarc_store::{DataFile, MetricRows, split_values};
+use demarc_store::{MetricRows, split_values};
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::ArrowWriter,
     basic::{Compression, Encoding, ZstdLevel},
     file::properties::WriterProperties,
 };
@@ -106,19 +106,4 @@ fn written(
         .iter()
         .map(|group| group.compressed_size());
     Ok(sizes.sum::<i64>().unsigned_abs())
-}
-
-/// Compressed bytes of each column of `files`, by name.
-pub(super) fn column_bytes(files: &[DataFile]) -> anyhow::Result<BTreeMap<String, u64>> {
-    let mut columns = BTreeMap::new();
-    for file in files {
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&file.path)?)?;
-        for group in reader.metadata().row_groups() {
-            for column in group.columns() {
-                let bytes = columns.entry(column.column_path().string()).or_insert(0);
-                *bytes += column.compressed_size().unsigned_abs();
-            }
-        }
-    }
-    Ok(columns)
 }

@@ -4,25 +4,22 @@ use std::cmp::Ordering;
 
 use demarc_proto::{
     Millis, Nanos, SpanId, TraceId,
-    otlp::{
-        common::v1::KeyValue,
-        metrics::v1::{
-            Exemplar as OtlpExemplar, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
-            exemplar, number_data_point::Value,
-        },
-    },
+    otlp::metrics::v1::{Exemplar as OtlpExemplar, HistogramDataPoint, SummaryDataPoint, exemplar},
 };
 use demarc_store::{Exemplar, Histogram};
+use prost::Message;
 
 use super::{
     Added, Deltas, MetricContext, STALE_MARKER, Temporality,
     series::{Part, Series},
 };
 use crate::{
-    DeltaTemporality,
-    attribute::attributes,
+    DeltaTemporality, IngestError, Signal, WireError,
+    attribute::{Bad, attributes},
+    envelope::messages,
     receipt::{Refusal, Tally},
     remote_write::{Collector, Incoming, MAX_BUCKETS, PointValue, RawSample},
+    wire::Wire,
 };
 
 /// OTLP: the point says that the series has no value any more.
@@ -37,18 +34,67 @@ pub(crate) struct Sink<'a, 'c> {
     pub(crate) tally: &'a mut Tally,
 }
 
-pub(super) struct Builder<'a, 'c, 's> {
+pub(super) struct Builder<'a, 'c, 's, 'b> {
     pub(super) series: Series<'a, 'c>,
     pub(super) sink: Sink<'a, 's>,
     times: Option<(Nanos, Nanos)>,
+    /// Used again for the next point.
+    number: RawNumber<'b>,
 }
 
-impl<'a, 'c, 's> Builder<'a, 'c, 's> {
+/// A `NumberDataPoint` as it stands on the wire.
+#[derive(Debug, Default)]
+struct RawNumber<'b> {
+    attributes: Vec<&'b [u8]>,
+    exemplars: Vec<&'b [u8]>,
+    start: u64,
+    time: u64,
+    value: Option<f64>,
+    flags: u32,
+}
+
+impl<'b> RawNumber<'b> {
+    fn read(&mut self, bytes: &'b [u8]) -> Result<(), WireError> {
+        self.attributes.clear();
+        self.exemplars.clear();
+        (self.start, self.time, self.value, self.flags) = (0, 0, None, 0);
+        let mut message = Wire::new(bytes);
+        while let Some((field, value)) = message.next()? {
+            match field {
+                2 => self.start = value.fixed64(2)?,
+                3 => self.time = value.fixed64(3)?,
+                4 => self.value = Some(value.double(4)?),
+                5 => self.exemplars.push(value.bytes(5)?),
+                6 => self.value = Some(value.fixed64(6)?.cast_signed() as f64),
+                7 => self.attributes.push(value.bytes(7)?),
+                8 => self.flags = value.varint(8)? as u32,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A message of a kind of which there are few, decoded.
+pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, IngestError> {
+    M::decode(bytes).map_err(|source| IngestError::Protobuf {
+        signal: Signal::Metrics,
+        source,
+    })
+}
+
+/// The attributes of a point as they are written.
+pub(super) fn written(point: &[u8], field: u32) -> Result<Vec<&[u8]>, WireError> {
+    messages(point, field).collect()
+}
+
+impl<'a, 'c, 's, 'b> Builder<'a, 'c, 's, 'b> {
     pub(super) fn new(context: &'a MetricContext<'c>, sink: Sink<'a, 's>) -> Self {
         Self {
             series: Series::new(context),
             sink,
             times: None,
+            number: RawNumber::default(),
         }
     }
 
@@ -62,66 +108,66 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
         self.sink.tally.refuse_all(refusal, points);
     }
 
-    /// Takes points over one by one, and counts each as accepted or refused.
-    pub(super) fn each<P>(
-        &mut self,
-        points: Vec<P>,
-        temporality: Temporality,
-        one: fn(&mut Self, P, Temporality) -> Result<(), Refusal>,
-    ) {
+    /// Whether points of this kind are refused.
+    pub(super) fn refuses(&self, temporality: Temporality) -> bool {
         let refuses = self.series.context.otlp.delta_temporality == DeltaTemporality::Refuse;
-        if refuses && temporality == Temporality::Delta {
-            let sentence = format!(
-                "metric {:?}: delta temporality is refused (otlp.delta_temporality)",
-                self.series.name()
-            );
-            self.refuse_all(Refusal::new("delta_temporality", sentence), points.len());
-            return;
-        }
-        for point in points {
-            match one(self, point, temporality) {
-                Ok(()) => self.sink.tally.accept(1),
-                Err(refusal) => self.sink.tally.refuse(refusal),
-            }
-        }
+        refuses && temporality == Temporality::Delta
     }
 
-    pub(super) fn gauge(
-        &mut self,
-        point: NumberDataPoint,
-        temporality: Temporality,
-    ) -> Result<(), Refusal> {
+    /// Refuses that many differences.
+    pub(super) fn refuse_delta(&mut self, points: usize) {
+        let sentence = format!(
+            "metric {:?}: delta temporality is refused (otlp.delta_temporality)",
+            self.series.name()
+        );
+        self.refuse_all(Refusal::new("delta_temporality", sentence), points);
+    }
+
+    pub(super) fn gauge(&mut self, point: &'b [u8], temporality: Temporality) -> Result<(), Bad> {
+        let mut number = std::mem::take(&mut self.number);
+        let read = number.read(point);
         // A gauge counts from nowhere.
-        let timeless = NumberDataPoint {
-            start_time_unix_nano: 0,
-            ..point
-        };
-        self.sum(timeless, temporality)
+        number.start = 0;
+        self.numbered(number, read, temporality)
     }
 
-    pub(super) fn sum(
+    pub(super) fn sum(&mut self, point: &'b [u8], temporality: Temporality) -> Result<(), Bad> {
+        let mut number = std::mem::take(&mut self.number);
+        let read = number.read(point);
+        self.numbered(number, read, temporality)
+    }
+
+    fn numbered(
         &mut self,
-        point: NumberDataPoint,
+        number: RawNumber<'b>,
+        read: Result<(), WireError>,
         temporality: Temporality,
-    ) -> Result<(), Refusal> {
-        let at = self.time(point.time_unix_nano)?;
+    ) -> Result<(), Bad> {
+        let taken = read
+            .map_err(Bad::from)
+            .and_then(|()| self.number(&number, temporality));
+        self.number = number;
+        taken
+    }
+
+    fn number(&mut self, point: &RawNumber<'b>, temporality: Temporality) -> Result<(), Bad> {
+        let at = self.time(point.time)?;
         let mut value = match point.value {
             _ if point.flags & NO_RECORDED_VALUE != 0 => f64::from_bits(STALE_MARKER),
-            Some(Value::AsDouble(value)) => value,
-            Some(Value::AsInt(value)) => value as f64,
+            Some(value) => value,
             None => {
                 let name = self.series.name();
                 let sentence = format!("metric {name:?}: a point must have a value");
-                return Err(Refusal::new("no_value", sentence));
+                return Err(Refusal::new("no_value", sentence).into());
             }
         };
-        let mut start = start(point.start_time_unix_nano, at);
+        let mut start = start(point.start, at);
         let key = self.series.point_key(&point.attributes);
         if temporality == Temporality::Delta && value.to_bits() != STALE_MARKER {
             if !value.is_finite() {
                 let name = self.series.name();
                 let sentence = format!("metric {name:?}: a difference of {value}: must be finite");
-                return Err(Refusal::new("not_finite", sentence));
+                return Err(Refusal::new("not_finite", sentence).into());
             }
             if !self.is_new_delta(key, at)? {
                 return Ok(());
@@ -129,25 +175,26 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
             value = self.sink.deltas.add(key, value, self.sink.added);
             start = None;
         }
-        let exemplars = self.exemplars(point.exemplars);
+        let exemplars: Result<Vec<OtlpExemplar>, IngestError> =
+            point.exemplars.iter().map(|bytes| decode(bytes)).collect();
+        let exemplars = self.exemplars(exemplars?);
         let sample = sample(at, value, start);
         let place = Place {
             key,
             attributes: &point.attributes,
             part: Part::Whole,
         };
-        self.write(place, PointValue::Sample(sample), exemplars)
+        self.write(place, PointValue::Sample(sample), exemplars)?;
+        Ok(())
     }
 
-    pub(super) fn summary(
-        &mut self,
-        point: SummaryDataPoint,
-        _: Temporality,
-    ) -> Result<(), Refusal> {
+    pub(super) fn summary(&mut self, bytes: &'b [u8], _: Temporality) -> Result<(), Bad> {
+        let point: SummaryDataPoint = decode(bytes)?;
+        let attributes = written(bytes, 7)?;
         let at = self.time(point.time_unix_nano)?;
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
         let start = start(point.start_time_unix_nano, at);
-        let key = self.series.point_key(&point.attributes);
+        let key = self.series.point_key(&attributes);
         let quantiles = point.quantile_values.iter();
         let quantiles = quantiles.map(|one| (Part::Quantile(one.quantile), one.value, None));
         let totals = [
@@ -162,7 +209,7 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
             };
             let place = Place {
                 key,
-                attributes: &point.attributes,
+                attributes: &attributes,
                 part,
             };
             let sample = sample(at, value, start);
@@ -172,17 +219,15 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
     }
 
     /// A histogram with explicit bounds, as `_bucket`, `_sum` and `_count` series.
-    pub(super) fn classic(
-        &mut self,
-        point: HistogramDataPoint,
-        temporality: Temporality,
-    ) -> Result<(), Refusal> {
+    pub(super) fn classic(&mut self, bytes: &'b [u8], temporality: Temporality) -> Result<(), Bad> {
+        let point: HistogramDataPoint = decode(bytes)?;
+        let attributes = written(bytes, 9)?;
         let at = self.time(point.time_unix_nano)?;
         self.check_bounds(&point)?;
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
         let is_delta = temporality == Temporality::Delta;
         let start = start(point.start_time_unix_nano, at).filter(|_| !is_delta);
-        let key = self.series.point_key(&point.attributes);
+        let key = self.series.point_key(&attributes);
         if is_delta && !is_stale && !self.is_new_delta(Part::Count.key(key), at)? {
             return Ok(());
         }
@@ -213,7 +258,7 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
             };
             let place = Place {
                 key,
-                attributes: &point.attributes,
+                attributes: &attributes,
                 part,
             };
             let sample = sample(at, value, start);
@@ -242,7 +287,7 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
     /// Writes a native histogram.
     pub(super) fn native(
         &mut self,
-        attributes: &[KeyValue],
+        attributes: &[&[u8]],
         at: Millis,
         histogram: Histogram,
         exemplars: Vec<Exemplar>,
@@ -333,7 +378,7 @@ impl<'a, 'c, 's> Builder<'a, 'c, 's> {
 struct Place<'p> {
     /// The key of the point.
     key: u128,
-    attributes: &'p [KeyValue],
+    attributes: &'p [&'p [u8]],
     part: Part,
 }
 

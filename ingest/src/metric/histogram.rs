@@ -5,21 +5,19 @@
 
 use demarc_proto::{
     Millis,
-    otlp::{
-        common::v1::KeyValue,
-        metrics::v1::{
-            ExponentialHistogramDataPoint, HistogramDataPoint,
-            exponential_histogram_data_point::Buckets as OtlpBuckets,
-        },
+    otlp::metrics::v1::{
+        ExponentialHistogramDataPoint, HistogramDataPoint,
+        exponential_histogram_data_point::Buckets as OtlpBuckets,
     },
 };
 use demarc_store::{Buckets, CUSTOM_BUCKETS, Histogram};
 
 use super::{
     STALE_MARKER, Temporality,
-    build::{Builder, NO_RECORDED_VALUE, start},
+    build::{Builder, NO_RECORDED_VALUE, decode, start, written},
 };
 use crate::{
+    attribute::Bad,
     receipt::Refusal,
     remote_write::{MAX_BUCKETS, coarser},
 };
@@ -31,29 +29,30 @@ const MAX_SCALE: i32 = 20;
 /// Prometheus' width of the zero bucket where OTLP leaves it open.
 const DEFAULT_ZERO_THRESHOLD: f64 = 1e-128;
 
-impl Builder<'_, '_, '_> {
+impl<'b> Builder<'_, '_, '_, 'b> {
     /// An exponential histogram, as a native one.
     pub(super) fn exponential(
         &mut self,
-        point: ExponentialHistogramDataPoint,
+        bytes: &'b [u8],
         temporality: Temporality,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Bad> {
+        let point: ExponentialHistogramDataPoint = decode(bytes)?;
+        let attributes = written(bytes, 1)?;
         let at = self.time(point.time_unix_nano)?;
         let mut histogram = native(&point)?;
         histogram.start = start(point.start_time_unix_nano, at);
         let exemplars = self.exemplars(point.exemplars);
-        let Some(histogram) = self.added_up(&point.attributes, at, histogram, temporality)? else {
+        let Some(histogram) = self.added_up(&attributes, at, histogram, temporality)? else {
             return Ok(());
         };
-        self.native(&point.attributes, at, histogram, exemplars)
+        self.native(&attributes, at, histogram, exemplars)?;
+        Ok(())
     }
 
     /// A histogram with explicit bounds, as a native one with custom buckets.
-    pub(super) fn custom(
-        &mut self,
-        point: HistogramDataPoint,
-        temporality: Temporality,
-    ) -> Result<(), Refusal> {
+    pub(super) fn custom(&mut self, bytes: &'b [u8], temporality: Temporality) -> Result<(), Bad> {
+        let point: HistogramDataPoint = decode(bytes)?;
+        let attributes = written(bytes, 9)?;
         let at = self.time(point.time_unix_nano)?;
         self.check_bounds(&point)?;
         let sum = sum(point.sum, point.flags)?;
@@ -81,16 +80,17 @@ impl Builder<'_, '_, '_> {
             ..Histogram::default()
         };
         let exemplars = self.exemplars(point.exemplars);
-        let Some(histogram) = self.added_up(&point.attributes, at, histogram, temporality)? else {
+        let Some(histogram) = self.added_up(&attributes, at, histogram, temporality)? else {
             return Ok(());
         };
-        self.native(&point.attributes, at, histogram, exemplars)
+        self.native(&attributes, at, histogram, exemplars)?;
+        Ok(())
     }
 
     /// The sum of all observations so far, where `histogram` has only the newest; `None` when these were added before.
     fn added_up(
         &mut self,
-        attributes: &[KeyValue],
+        attributes: &[&[u8]],
         at: Millis,
         histogram: Histogram,
         temporality: Temporality,

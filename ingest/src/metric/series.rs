@@ -1,15 +1,12 @@
 //! The series that points belong to: found by a hash of what names them, named in full only when they are new.
 
-use demarc_proto::{
-    Labels, METRIC_NAME,
-    otlp::common::v1::{AnyValue, KeyValue, any_value::Value},
-};
-use prost::Message;
+use demarc_proto::{Labels, METRIC_NAME};
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 use super::{MetricContext, joined};
 use crate::{
-    attribute::{attributes, cut},
+    Signal,
+    attribute::{Bad, cut, typed},
     naming::Suffix,
     receipt::Refusal,
     remote_write::Metadata,
@@ -124,21 +121,25 @@ impl<'a, 'c> Series<'a, 'c> {
         self.digest
     }
 
-    /// Hash of the metric and of a point's attributes, in the order in which they came.
-    pub(super) fn point_key(&mut self, attributes: &[KeyValue]) -> u128 {
+    /// Hash of the metric and of a point's attributes, as they are written and in the order in which they came.
+    pub(super) fn point_key(&mut self, attributes: &[&[u8]]) -> u128 {
         self.scratch.clear();
         self.scratch.extend_from_slice(&self.key.to_le_bytes());
         for pair in attributes {
-            push(&mut self.scratch, pair.key.as_bytes());
-            push_value(&mut self.scratch, pair.value.as_ref());
+            self.scratch
+                .extend_from_slice(&(pair.len() as u64).to_le_bytes());
+            self.scratch.extend_from_slice(pair);
         }
         xxh3_128(&self.scratch)
     }
 
     /// The labels of a series: the point's attributes, those of scope and resource, the metric's name.
-    pub(super) fn labels(&self, pairs: &[KeyValue], part: Part) -> Result<Labels, Refusal> {
+    pub(super) fn labels(&self, pairs: &[&[u8]], part: Part) -> Result<Labels, Refusal> {
         let context = self.context;
-        let point = attributes(pairs.to_vec(), context.limits)?;
+        let point = typed(pairs, (Signal::Metrics, context.limits)).map_err(|bad| match bad {
+            Bad::Row(refusal) => refusal,
+            Bad::Request(error) => Refusal::new("bad_attribute", format!("attributes: {error}")),
+        })?;
         let named = point
             .iter()
             .map(|(key, value)| (context.otlp.label_name(key), value.text()));
@@ -161,29 +162,4 @@ fn push(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(text);
     // 0xff cannot occur in UTF-8, so no two lists of texts share these bytes.
     out.push(0xff);
-}
-
-fn push_value(out: &mut Vec<u8>, value: Option<&AnyValue>) {
-    match value.and_then(|value| value.value.as_ref()) {
-        None => out.push(0),
-        Some(Value::StringValue(text)) => {
-            out.push(1);
-            push(out, text.as_bytes());
-        }
-        Some(Value::BoolValue(truth)) => out.extend_from_slice(&[2, u8::from(*truth)]),
-        Some(Value::IntValue(number)) => {
-            out.push(3);
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        Some(Value::DoubleValue(number)) => {
-            out.push(4);
-            out.extend_from_slice(&number.to_bits().to_le_bytes());
-        }
-        Some(_) => {
-            out.push(5);
-            let other = value.map(Message::encode_to_vec).unwrap_or_default();
-            out.extend_from_slice(&(other.len() as u64).to_le_bytes());
-            out.extend_from_slice(&other);
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use demarc_proto::{Labels, METRIC_NAME};
 
-use crate::{Limits, receipt::Refusal};
+use crate::{Limits, attribute::start_of, receipt::Refusal};
 
 /// Checks name and value of each label and takes them over. Labels without a value are none.
 pub(super) fn labels<'a>(
@@ -76,13 +76,4 @@ fn too_long(what: &str, text: &str, limit: usize, setting: &str) -> Result<(), R
 /// As much of a sender's text as a message repeats.
 pub(super) fn shown(text: &str) -> &str {
     start_of(text, 120)
-}
-
-/// At most `max_bytes` of `text`, whole characters.
-pub(super) fn start_of(text: &str, max_bytes: usize) -> &str {
-    let mut end = text.len().min(max_bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

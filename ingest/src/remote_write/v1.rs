@@ -9,10 +9,11 @@ use super::{
     collect::Collector,
     histogram,
     incoming::{Incoming, RawSample},
-    label::{labels, start_of},
+    label::labels,
 };
 use crate::{
     IngestError, WireError,
+    attribute::start_of,
     receipt::Refusal,
     wire::{Value, Wire},
 };

@@ -8,11 +8,12 @@ use super::{
     collect::Collector,
     histogram,
     incoming::{Incoming, RawSample},
-    label::{labels, start_of},
+    label::labels,
     v1::NewExemplar,
 };
 use crate::{
     IngestError, WireError,
+    attribute::start_of,
     receipt::Refusal,
     wire::{Value, Wire},
 };

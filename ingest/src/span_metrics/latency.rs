@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use demarc_proto::{Nanos, SpanId, TraceId};
-use demarc_store::{Buckets, Histogram, SpanRow};
+use demarc_store::{Buckets, Histogram, SpanView};
 
 /// Upper bounds of the classic buckets, in seconds.
 pub(super) const BOUNDS: [f64; 16] = [
@@ -24,11 +24,11 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn of(span: &SpanRow) -> Self {
+    pub(crate) fn of(span: SpanView<'_>) -> Self {
         Self {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-            end: Nanos(span.start.0.saturating_add(span.duration_ns)),
+            trace_id: span.trace_id(),
+            span_id: span.span_id(),
+            end: Nanos(span.start().0.saturating_add(span.duration_ns())),
         }
     }
 }

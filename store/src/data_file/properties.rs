@@ -13,9 +13,11 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
+use super::Effort;
 use crate::Table;
 
-const ZSTD_LEVEL: i32 = 3;
+const FAST_ZSTD_LEVEL: i32 = 1;
+const THOROUGH_ZSTD_LEVEL: i32 = 3;
 /// Finds the copies of times where level 3 does not, for as good as no time.
 const SAMPLES_ZSTD_LEVEL: i32 = 6;
 const ROW_GROUP_ROWS: usize = 1 << 17;
@@ -23,14 +25,17 @@ const ROW_GROUP_ROWS: usize = 1 << 17;
 const SAMPLES_PAGE_BYTES: usize = 2 << 20;
 
 /// The encoding of a file of `table` with `rows` rows.
-pub(super) fn of(table: Table, rows: usize) -> WriterProperties {
+pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties {
     if table == Table::Samples {
-        return of_samples();
+        return of_samples(effort);
     }
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is one that zstd knows");
+    let level = match effort {
+        Effort::Fast => zstd(FAST_ZSTD_LEVEL),
+        Effort::Thorough => zstd(THOROUGH_ZSTD_LEVEL),
+    };
     let group_rows = rows.clamp(1, ROW_GROUP_ROWS);
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(level)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         // Page statistics are what the page index consists of.
         .set_statistics_enabled(EnabledStatistics::Page)
@@ -62,10 +67,13 @@ pub(super) fn of(table: Table, rows: usize) -> WriterProperties {
 }
 
 /// A row group is one page: the longer it is, the more series find their times in it again. Readers skip by row group.
-fn of_samples() -> WriterProperties {
-    let level = ZstdLevel::try_new(SAMPLES_ZSTD_LEVEL).expect("the level is one that zstd knows");
+fn of_samples(effort: Effort) -> WriterProperties {
+    let level = match effort {
+        Effort::Fast => zstd(FAST_ZSTD_LEVEL),
+        Effort::Thorough => zstd(SAMPLES_ZSTD_LEVEL),
+    };
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(level)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(ROW_GROUP_ROWS)
         .set_data_page_size_limit(SAMPLES_PAGE_BYTES)
@@ -81,6 +89,10 @@ fn of_samples() -> WriterProperties {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
     properties.build()
+}
+
+fn zstd(level: i32) -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(level).expect("the level is one that zstd knows"))
 }
 
 /// The sort order, as far as its columns are not nested: leaf columns count on through nested ones.

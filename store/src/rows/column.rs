@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arrow::{
     array::{
         ArrayRef, BinaryBuilder, Float64Array, Float64Builder, Int32Array, Int64Array, ListBuilder,
-        MapBuilder, MapFieldNames, StringBuilder,
+        StringBuilder,
     },
     datatypes::{DataType, Field},
     error::ArrowError,
 };
 use demarc_proto::{Attributes, Labels};
+
+use super::text_map::TextMapBuilder;
 
 pub(super) fn text<'a, R>(rows: &'a [R], of: impl Fn(&'a R) -> &'a str) -> ArrayRef {
     optional_text(rows, |row| Some(of(row)))
@@ -23,14 +25,6 @@ pub(super) fn optional_text<'a, R>(
     let mut column = StringBuilder::with_capacity(rows.len(), 16 * rows.len());
     for row in rows {
         column.append_option(of(row));
-    }
-    Arc::new(column.finish())
-}
-
-pub(super) fn owned_text<R>(rows: &[R], of: impl Fn(&R) -> String) -> ArrayRef {
-    let mut column = StringBuilder::with_capacity(rows.len(), 16 * rows.len());
-    for row in rows {
-        column.append_value(of(row));
     }
     Arc::new(column.finish())
 }
@@ -99,51 +93,14 @@ pub(super) fn labels<'a, R>(
     text_map(rows, |row| of(row).iter())
 }
 
-/// Text that one map column may hold: past the 2 GiB that its offsets can count, building it would panic.
-const MAX_MAP_BYTES: usize = 1 << 30;
-
 fn text_map<'a, R, I, V>(rows: &'a [R], pairs: impl Fn(&'a R) -> I) -> Result<ArrayRef, ArrowError>
 where
     I: Iterator<Item = (&'a str, V)>,
     V: AsRef<str>,
 {
-    let mut column = map_builder();
-    let mut bytes = 0;
+    let mut column = TextMapBuilder::with_capacity(rows.len());
     for row in rows {
-        for (key, value) in pairs(row) {
-            let value = value.as_ref();
-            bytes += key.len() + value.len();
-            if bytes > MAX_MAP_BYTES {
-                return Err(ArrowError::OffsetOverflowError(bytes));
-            }
-            column.keys().append_value(key);
-            column.values().append_value(value);
-        }
-        column.append(true)?;
+        column.push(pairs(row))?;
     }
-    Ok(Arc::new(column.finish()))
-}
-
-fn map_builder() -> MapBuilder<StringBuilder, StringBuilder> {
-    let names = MapFieldNames {
-        entry: "key_value".to_owned(),
-        key: "key".to_owned(),
-        value: "value".to_owned(),
-    };
-    MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
-        .with_values_field(Field::new("value", DataType::Utf8, false))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_text_than_a_column_can_count_is_refused() {
-        let large = Labels::from_pairs([("a", "x".repeat(1 << 20))]);
-        let rows = vec![large; 1025];
-        let refused = labels(&rows, |one| one);
-        assert!(matches!(refused, Err(ArrowError::OffsetOverflowError(_))));
-        assert!(labels(&rows[..3], |one| one).is_ok());
-    }
+    Ok(Arc::new(column.finish()?))
 }

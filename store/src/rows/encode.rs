@@ -4,20 +4,20 @@ use arrow::{array::RecordBatch, error::ArrowError};
 use demarc_proto::{Millis, SeriesId, TenantId};
 
 use super::{
-    CUSTOM_BUCKETS, ChangeRow, CounterReset, EntityRow, Exemplar, Histogram, LogRow, MetricRows,
-    RelationRow, Rows, Samples, SeriesRef, SpanRow,
+    CUSTOM_BUCKETS, ChangeRow, Columns, CounterReset, EntityRow, Exemplar, Histogram, MetricRows,
+    RelationRow, Rows, Samples, SeriesRef,
     column::{
         attributes, bytes, float64, float64_list, int32, int64, labels, optional_bytes,
-        optional_float64_list, optional_int64, optional_text, owned_text, text,
+        optional_float64_list, optional_int64, optional_text, text,
     },
-    json,
+    logs, spans,
 };
-use crate::{SeriesEntry, SeriesIndex, Table, day::Day};
+use crate::{SeriesEntry, SeriesIndex, StoreError, Table, day::Day};
 
 /// Rows as columns, and the series that they belong to.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    /// At most one batch per table; none of them is empty, and none is of samples.
+    /// None of them is empty, and none is of samples.
     pub(crate) batches: Vec<(Table, RecordBatch)>,
     /// The samples, sorted.
     pub(crate) samples: Samples,
@@ -36,20 +36,25 @@ pub(crate) struct NewSeries {
     pub(crate) first_seen: Millis,
 }
 
-/// Turns `rows` into columns, together with `samples` that are columns already.
+/// Turns `rows` into columns, together with `columns`, which are columns already.
 pub(crate) fn encode(
     index: &SeriesIndex,
     tenant: &TenantId,
-    mut samples: Samples,
+    columns: Columns,
     rows: &Rows,
-) -> Result<Encoded, ArrowError> {
+) -> Result<Encoded, StoreError> {
     let series: Vec<SeriesRef> = intern(index, tenant, &rows.metrics);
     let mut batches = metric_batches(tenant, &rows.metrics)?;
-    batches.extend(batch_of(Table::Spans, &rows.spans, spans)?);
-    batches.extend(batch_of(Table::Logs, &rows.logs, logs)?);
+    let spans = [columns.spans, spans::columns(&rows.spans)?];
+    let spans = spans.iter().flatten().map(|spans| spans.batch().clone());
+    batches.extend(spans.map(|batch| (Table::Spans, batch)));
+    let logs = [columns.logs, logs::columns(&rows.logs)?];
+    let logs = logs.iter().flatten().map(|logs| logs.batch().clone());
+    batches.extend(logs.map(|batch| (Table::Logs, batch)));
     batches.extend(batch_of(Table::Entities, &rows.entities, entities)?);
     batches.extend(batch_of(Table::Relations, &rows.relations, relations)?);
     batches.extend(batch_of(Table::Changes, &rows.changes, changes)?);
+    let mut samples = columns.samples;
     for (series, rows) in series.iter().zip(&rows.metrics) {
         for sample in &rows.samples {
             samples.push_sample(*series, sample);
@@ -224,53 +229,6 @@ fn exemplar_batch(points: &[Point<'_, Exemplar>]) -> Result<RecordBatch, ArrowEr
                 point.value.span_id.as_ref().map(|id| id.as_bytes())
             }),
             attributes(points, |point| &point.value.attributes)?,
-        ],
-    )
-}
-
-fn spans(rows: &[SpanRow]) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(
-        Table::Spans.schema(),
-        vec![
-            bytes(rows, |row| row.trace_id.as_bytes()),
-            bytes(rows, |row| row.span_id.as_bytes()),
-            optional_bytes(rows, |row| {
-                row.parent_span_id.as_ref().map(|id| id.as_bytes())
-            }),
-            text(rows, |row| &row.trace_state),
-            text(rows, |row| &row.name),
-            text(rows, |row| row.kind.as_str()),
-            int64(rows, |row| row.start.0),
-            int64(rows, |row| row.duration_ns),
-            text(rows, |row| row.status.as_str()),
-            text(rows, |row| &row.status_message),
-            text(rows, |row| &row.service),
-            text(rows, |row| &row.scope),
-            attributes(rows, |row| &row.resource)?,
-            attributes(rows, |row| &row.attributes)?,
-            owned_text(rows, |row| json::events(&row.events)),
-            owned_text(rows, |row| json::links(&row.links)),
-        ],
-    )
-}
-
-fn logs(rows: &[LogRow]) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(
-        Table::Logs.schema(),
-        vec![
-            int64(rows, |row| row.time.0),
-            int64(rows, |row| row.observed_time.0),
-            int32(rows, |row| row.severity_number),
-            text(rows, |row| &row.severity_text),
-            text(rows, |row| &row.body),
-            text(rows, |row| &row.event_name),
-            int64(rows, |row| row.template_id),
-            optional_bytes(rows, |row| row.trace_id.as_ref().map(|id| id.as_bytes())),
-            optional_bytes(rows, |row| row.span_id.as_ref().map(|id| id.as_bytes())),
-            text(rows, |row| &row.service),
-            text(rows, |row| &row.scope),
-            attributes(rows, |row| &row.resource)?,
-            attributes(rows, |row| &row.attributes)?,
         ],
     )
 }

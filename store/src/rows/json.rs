@@ -3,12 +3,17 @@
 //! Events: `[{"time": nanoseconds, "name": text, "attributes": {...}}, ...]`; links: `[{"trace_id": hex, "span_id": hex,
 //! "attributes": {...}}, ...]`. Attributes keep their types; numbers that JSON cannot write become text.
 
+use std::borrow::Cow;
+
 use demarc_proto::{AttrValue, Attributes, Nanos, SpanId, TraceId};
 use serde_json::{Map, Value, json};
 
 use super::{SpanEvent, SpanLink};
 
-pub(super) fn events(events: &[SpanEvent]) -> String {
+pub(super) fn events(events: &[SpanEvent]) -> Cow<'static, str> {
+    if events.is_empty() {
+        return Cow::Borrowed("[]");
+    }
     let list = events.iter().map(|event| {
         json!({
             "time": event.time.0,
@@ -16,10 +21,13 @@ pub(super) fn events(events: &[SpanEvent]) -> String {
             "attributes": object(&event.attributes),
         })
     });
-    Value::Array(list.collect()).to_string()
+    Cow::Owned(Value::Array(list.collect()).to_string())
 }
 
-pub(super) fn links(links: &[SpanLink]) -> String {
+pub(super) fn links(links: &[SpanLink]) -> Cow<'static, str> {
+    if links.is_empty() {
+        return Cow::Borrowed("[]");
+    }
     let list = links.iter().map(|link| {
         json!({
             "trace_id": link.trace_id.to_hex(),
@@ -27,7 +35,7 @@ pub(super) fn links(links: &[SpanLink]) -> String {
             "attributes": object(&link.attributes),
         })
     });
-    Value::Array(list.collect()).to_string()
+    Cow::Owned(Value::Array(list.collect()).to_string())
 }
 
 /// The events in `text`; `None` when it is not what [`events`] writes.

@@ -58,6 +58,7 @@ pub(super) async fn open(
         mark: Mark::open(&log_end.dir, log_end.next_seq - 1)?,
         head: head.clone(),
         full: full.clone(),
+        buffer: Vec::new(),
     };
     let thread = thread::Builder::new()
         .name("demarc-wal".to_owned())

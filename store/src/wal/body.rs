@@ -23,7 +23,9 @@ pub(crate) struct Payload {
 impl Payload {
     /// Encodes `batch`.
     pub(crate) fn new(table: Table, batch: &RecordBatch) -> Result<Self, ArrowError> {
-        let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
+        // Buffers are padded to 64 bytes, and the schema is written before them.
+        let room = batch.get_array_memory_size() + 8192;
+        let mut writer = StreamWriter::try_new(Vec::with_capacity(room), batch.schema_ref())?;
         writer.write(batch)?;
         Ok(Self {
             code: u8::try_from(table.index()).expect("there are fewer tables than 128"),
@@ -54,10 +56,14 @@ pub(crate) struct Body {
     pub(crate) batches: Vec<(Table, RecordBatch)>,
 }
 
-/// Encodes a body; [`StoreError::TooLarge`] when a length does not fit its field.
-pub(super) fn encode(tenant: &TenantId, payloads: &[&Payload]) -> Result<Vec<u8>, StoreError> {
+/// Appends a body to `out`; [`StoreError::TooLarge`] when a length does not fit its field.
+pub(super) fn encode(
+    tenant: &TenantId,
+    payloads: &[&Payload],
+    out: &mut Vec<u8>,
+) -> Result<(), StoreError> {
     let size: usize = payloads.iter().map(|payload| payload.len() + 5).sum();
-    let mut out = Vec::with_capacity(size + tenant.as_str().len() + 3);
+    out.reserve(size + tenant.as_str().len() + 3);
     let tenant_len = u16::try_from(tenant.as_str().len()).expect("tenant ids are short");
     out.extend_from_slice(&tenant_len.to_le_bytes());
     out.extend_from_slice(tenant.as_str().as_bytes());
@@ -68,8 +74,7 @@ pub(super) fn encode(tenant: &TenantId, payloads: &[&Payload]) -> Result<Vec<u8>
         out.extend_from_slice(&len.to_le_bytes());
         out.extend_from_slice(&payload.bytes);
     }
-    record_len(out.len())?;
-    Ok(out)
+    Ok(())
 }
 
 /// A length as the log's format holds it.
@@ -140,7 +145,8 @@ mod tests {
         ];
         let batch = RecordBatch::try_new(schema.into(), columns).unwrap();
         let payload = Payload::new(table, &batch).unwrap();
-        let bytes = encode(&TenantId::default(), &[&payload]).unwrap();
+        let mut bytes = Vec::new();
+        encode(&TenantId::default(), &[&payload], &mut bytes).unwrap();
         let (_, decoded) = decode(&bytes).unwrap().batches.remove(0);
         assert_eq!(decoded.schema(), table.schema());
         assert_eq!(

@@ -30,11 +30,24 @@ pub(super) fn parse_segment_header(bytes: &[u8]) -> Option<u64> {
 
 /// Appends one record to `out`. `body_len` is the length of `body`, which its maker has checked to fit.
 pub(crate) fn push_record(out: &mut Vec<u8>, seq: u64, body: &[u8], body_len: u32) {
-    out.extend_from_slice(RECORD_MAGIC);
-    out.extend_from_slice(&body_len.to_le_bytes());
-    out.extend_from_slice(&record_crc(body_len, seq, body).to_le_bytes());
-    out.extend_from_slice(&seq.to_le_bytes());
+    let start = out.len();
+    begin_record(out);
     out.extend_from_slice(body);
+    finish_record(out, start, seq, body_len);
+}
+
+/// Appends the place of a record's header to `out`. Its body is to be appended next, and then [`finish_record`] to be called.
+pub(super) fn begin_record(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0; RECORD_HEADER_LEN]);
+}
+
+/// Fills in the header at `start` of the record that ends `out`. `body_len` is the length of its body.
+pub(super) fn finish_record(out: &mut [u8], start: usize, seq: u64, body_len: u32) {
+    let (header, body) = out[start..].split_at_mut(RECORD_HEADER_LEN);
+    header[..4].copy_from_slice(RECORD_MAGIC);
+    header[4..8].copy_from_slice(&body_len.to_le_bytes());
+    header[8..12].copy_from_slice(&record_crc(body_len, seq, body).to_le_bytes());
+    header[12..].copy_from_slice(&seq.to_le_bytes());
 }
 
 /// What stands in a stretch of a segment.

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     body::{self, Payload, record_len},
-    codec::push_record,
+    codec::{begin_record, finish_record},
     mark::Mark,
     segment::{Failure, SegmentWriter, Segments},
 };
@@ -25,6 +25,9 @@ use crate::{
 
 /// Bytes after which a group takes no further append.
 const MAX_GROUP_BYTES: usize = 8 << 20;
+
+/// Memory for a group that is kept for the next one, at most.
+const KEPT_BUFFER_BYTES: usize = 2 * MAX_GROUP_BYTES;
 
 /// Rows that wait for the log.
 #[derive(Debug)]
@@ -80,15 +83,20 @@ pub(crate) struct Writer {
     pub(crate) head: Arc<Head>,
     /// Told when the head is full.
     pub(crate) full: Arc<Notify>,
+    /// Memory for the next group.
+    pub(crate) buffer: Vec<u8>,
 }
+
+/// What goes into the head, and who waits for it.
+type Prepared = (Insert, oneshot::Sender<Result<(), StoreError>>);
 
 /// Appends that share one write and one sync.
 #[derive(Default)]
 struct Group {
     /// Their records.
     bytes: Vec<u8>,
-    /// What goes into the head once the records are on disk, and who waits for it.
-    prepared: Vec<(Insert, oneshot::Sender<Result<(), StoreError>>)>,
+    /// For when the records are on disk.
+    prepared: Vec<Prepared>,
     /// Series that the group has made known.
     announced: HashSet<(TenantId, SeriesRef, Day)>,
 }
@@ -113,7 +121,10 @@ impl Writer {
     }
 
     fn commit(&mut self, appends: Vec<Append>) {
-        let mut group = Group::default();
+        let mut group = Group {
+            bytes: std::mem::take(&mut self.buffer),
+            ..Group::default()
+        };
         for append in appends {
             match self.prepare(append.content, &mut group) {
                 Ok(insert) => group.prepared.push((insert, append.done)),
@@ -123,8 +134,11 @@ impl Writer {
         }
         if !group.prepared.is_empty() {
             let written = self.write(&group.bytes);
-            self.finish(group, written);
+            self.finish(group.prepared, written);
         }
+        self.buffer = group.bytes;
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BUFFER_BYTES);
     }
 
     /// Adds the series that are still unknown to the rows, and their record to the group.
@@ -150,8 +164,7 @@ impl Writer {
             rows.batches.push((Table::Series, batch));
         }
         let payloads: Vec<&Payload> = series_payload.iter().chain(&payloads).collect();
-        let body = body::encode(&tenant, &payloads)?;
-        push_record(&mut group.bytes, seq, &body, record_len(body.len())?);
+        push(&mut group.bytes, seq, &tenant, &payloads)?;
         // Only now: an append that failed above leaves its series to the next one.
         let keys = series
             .iter()
@@ -197,8 +210,8 @@ impl Writer {
         Ok(self.segment.insert(segment))
     }
 
-    fn finish(&mut self, group: Group, written: Result<(), StoreError>) {
-        let (inserts, waiting): (Vec<_>, Vec<_>) = group.prepared.into_iter().unzip();
+    fn finish(&mut self, prepared: Vec<Prepared>, written: Result<(), StoreError>) {
+        let (inserts, waiting): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
         let outcome = written.map_err(|error| {
             metric::WAL_ERRORS.add(1, &[]);
             with_source(&error)
@@ -230,6 +243,27 @@ impl Writer {
                 .close(segment.path().to_owned(), self.next_seq - 1);
         }
     }
+}
+
+/// Appends a record to `bytes`; after an error they are as they were.
+fn push(
+    bytes: &mut Vec<u8>,
+    seq: u64,
+    tenant: &TenantId,
+    payloads: &[&Payload],
+) -> Result<(), StoreError> {
+    let start = bytes.len();
+    begin_record(bytes);
+    let body = bytes.len();
+    let encoded = body::encode(tenant, payloads, bytes);
+    match encoded.and_then(|()| record_len(bytes.len() - body)) {
+        Ok(body_len) => finish_record(bytes, start, seq, body_len),
+        Err(error) => {
+            bytes.truncate(start);
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 fn count_rows(inserts: &[Insert]) {
