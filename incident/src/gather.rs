@@ -26,14 +26,17 @@ use demarc_query::Engine;
 use demarc_topology::Graph;
 
 use crate::{
-    Evidence, IncidentConfig, IncidentError, Symptom, SymptomKind, demarcate::strongest,
-    evidence::EntityFacts, shift::change_point,
+    Evidence, IncidentConfig, IncidentError, Symptom, SymptomKind,
+    demarcate::strongest,
+    evidence::EntityFacts,
+    shift::{Point, change_point, steps_up_clearly},
 };
 use behaviour::Telling;
 use calls::Ledger;
 pub(crate) use calls::{covered, service_condition, service_parts};
 use scope::Scope;
 use series::Series;
+use spans::Span;
 pub(crate) use spans::{ended_within, quoted};
 pub(crate) use window::Window;
 
@@ -65,8 +68,8 @@ pub(crate) async fn gather(
         .extend([&symptom.tenant].into_iter().chain(view.operator).cloned());
     let mut window = Window::of(symptom, config);
     let telling = behaviour::read(engine, &scope, &window, config).await?;
+    window.begin_at(onset(&telling.spans, &window, symptom, config));
     let ledger = Ledger::of(&telling.spans, &window);
-    window.onset = onset(&ledger, symptom, window.onset, config);
     let sources = Sources {
         engine,
         graph: view.graph,
@@ -136,30 +139,36 @@ impl Sources<'_> {
     }
 }
 
-/// When the symptom's own series stepped up, near the time that the asker named; that time where it did not.
-fn onset(ledger: &Ledger, symptom: &Symptom, told: Nanos, config: &IncidentConfig) -> Nanos {
+/// When the symptom's own series stepped up: near the time that the asker named, or else wherever it clearly did since; that time
+/// where it did not.
+fn onset(spans: &[Span], window: &Window, symptom: &Symptom, config: &IncidentConfig) -> Nanos {
     // Whoever names times of peace says with that when it began.
-    if !symptom.history.is_empty() {
-        return told;
+    if !symptom.history.is_empty() || symptom.kind == SymptomKind::Traffic {
+        return window.onset;
     }
-    let during = symptom.until.since(symptom.since);
+    let series = symptom_points(&Ledger::of(spans, &window.finest()), symptom);
     let earliest = symptom.since.minus(config.onset_search());
-    let latest = symptom.since.plus(during / 2);
-    let series = match symptom.kind {
-        SymptomKind::Errors => ledger.error_points(&symptom.service),
-        SymptomKind::Traffic => return symptom.since,
-        SymptomKind::Latency => ledger.latency_points(&symptom.service),
-        SymptomKind::Any => {
-            let errors = ledger.error_points(&symptom.service);
-            let share: f64 = errors.iter().map(|(_, ratio)| ratio).sum();
-            if share > 0.05 * errors.len() as f64 {
-                errors
-            } else {
-                ledger.latency_points(&symptom.service)
-            }
-        }
-    };
-    change_point(&series, earliest, latest).unwrap_or(told)
+    let latest = symptom.since.plus(symptom.until.since(symptom.since) / 2);
+    let near = change_point(&series, earliest, latest);
+    let is_clear = |at: &Nanos| steps_up_clearly(&series, *at);
+    // "Since ten minutes ago" is said of what began two minutes ago as well.
+    let later = || change_point(&series, latest, symptom.until).filter(is_clear);
+    near.filter(is_clear)
+        .or_else(later)
+        .or(near)
+        .unwrap_or(window.onset)
+}
+
+/// The series that shows what is wrong.
+fn symptom_points(ledger: &Ledger, symptom: &Symptom) -> Vec<Point> {
+    let errors = ledger.error_points(&symptom.service);
+    let share: f64 = errors.iter().map(|(_, ratio)| ratio).sum();
+    let is_failing = share > 0.05 * errors.len() as f64;
+    match symptom.kind {
+        SymptomKind::Errors => errors,
+        SymptomKind::Any if is_failing => errors,
+        _ => ledger.latency_points(&symptom.service),
+    }
 }
 
 fn entities(graph: &Graph, scope: &Scope) -> BTreeMap<EntityId, EntityFacts> {

@@ -117,6 +117,25 @@ pub(crate) fn change_point(points: &[Point], earliest: Nanos, latest: Nanos) -> 
     best.map(|(_, time)| time)
 }
 
+/// Whether the means before and from a time on differ by more than chance: by four standard errors, upwards, with at least two points
+/// on either side, and by a fifth of what it was.
+///
+/// Source: Welch, "The generalization of 'Student's' problem", Biometrika 34 (1947).
+pub(crate) fn steps_up_clearly(points: &[Point], at: Nanos) -> bool {
+    let (before, after) = points.split_at(points.partition_point(|(time, _)| *time < at));
+    if before.len() < 2 || after.len() < 2 {
+        return false;
+    }
+    let (mean_before, error_before) = mean_and_error(before);
+    let (mean_after, error_after) = mean_and_error(after);
+    let variance_of_mean = |error: f64, count: usize| error / ((count - 1) * count) as f64;
+    let deviation = (variance_of_mean(error_before, before.len())
+        + variance_of_mean(error_after, after.len()))
+    .sqrt();
+    let rise = mean_after - mean_before;
+    rise > 4.0 * deviation && rise > 0.2 * mean_before.abs()
+}
+
 fn mean_and_error(points: &[Point]) -> (f64, f64) {
     let count = points.len().max(1) as f64;
     let mean = points.iter().map(|(_, value)| value).sum::<f64>() / count;
@@ -150,6 +169,15 @@ mod tests {
             change_point(&points(&[5.0, 5.0, 1.0, 1.0]), Nanos(0), Nanos(9)),
             None
         );
+    }
+
+    #[test]
+    fn a_step_is_clear_where_it_exceeds_the_noise() {
+        let step = points(&[1.0, 1.2, 0.9, 1.1, 5.0, 5.2, 4.9]);
+        assert!(steps_up_clearly(&step, Nanos(4)));
+        let noise = points(&[1.0, 1.4, 0.7, 1.3, 1.2, 0.9, 1.5]);
+        assert!(!steps_up_clearly(&noise, Nanos(4)));
+        assert!(!steps_up_clearly(&step, Nanos(6)), "one point is no mean");
     }
 
     #[test]

@@ -12,6 +12,10 @@ const GUARD: Duration = Duration::from_secs(120);
 /// The same where there is little else.
 const SLACK: Duration = Duration::from_secs(10);
 
+/// Lengths of buckets.
+const SHORTEST_STEP: Duration = Duration::from_secs(5);
+const LONGEST_STEP: Duration = Duration::from_secs(60);
+
 /// What is looked at, and with what resolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
@@ -28,13 +32,28 @@ impl Window {
     /// The window around a symptom: as long before as it lasts, at least the baseline.
     pub(crate) fn of(symptom: &Symptom, config: &IncidentConfig) -> Self {
         let during = symptom.until.since(symptom.since);
-        let step = (during / 6).clamp(Duration::from_secs(5), Duration::from_secs(60));
         Self {
             history: symptom.history.clone(),
             start: symptom.since.minus(config.baseline().max(during)),
             onset: symptom.since,
             until: symptom.until,
-            step: Duration::from_secs(step.as_secs()),
+            step: step(during),
+        }
+    }
+
+    /// The same window with buckets as short as they get, to look for the onset in.
+    pub(crate) fn finest(&self) -> Self {
+        Self {
+            step: SHORTEST_STEP,
+            ..self.clone()
+        }
+    }
+
+    /// Moves the onset to where it was found.
+    pub(crate) fn begin_at(&mut self, onset: Nanos) {
+        if onset != self.onset {
+            self.onset = onset;
+            self.step = step(self.until.since(onset));
         }
     }
 
@@ -112,4 +131,9 @@ impl Window {
         };
         Shift::between(values(&is_before), during)
     }
+}
+
+/// Buckets of whole seconds, six in what lasts so long.
+fn step(during: Duration) -> Duration {
+    Duration::from_secs((during / 6).clamp(SHORTEST_STEP, LONGEST_STEP).as_secs())
 }
