@@ -1,11 +1,14 @@
 //! What one query has used up so far, and whether it must stop.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use crate::{QueryConfig, QueryError};
+use crate::{QueryConfig, QueryError, memory::Total};
 
 /// Bytes of a sample in memory: its time and its value.
 const SAMPLE_BYTES: usize = 16;
@@ -23,6 +26,16 @@ pub(crate) struct Budget {
     samples: Gauge,
     cells: Gauge,
     bytes: Gauge,
+    /// What all queries hold, this one among them.
+    total: Arc<Total>,
+    /// Its part of that.
+    held: AtomicUsize,
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        self.total.give_back(*self.held.get_mut());
+    }
 }
 
 /// A count and its limit.
@@ -50,8 +63,8 @@ impl Gauge {
 }
 
 impl Budget {
-    /// A budget as `config` allows, whose time begins now.
-    pub(crate) fn new(config: &QueryConfig, timeout: Duration) -> Self {
+    /// A budget as `config` allows, whose time begins now and whose bytes are part of `total`.
+    pub(crate) fn new(config: &QueryConfig, timeout: Duration, total: Arc<Total>) -> Self {
         Self {
             started: Instant::now(),
             timeout,
@@ -60,6 +73,8 @@ impl Budget {
             samples: Gauge::new("samples", config.max_samples),
             cells: Gauge::new("samples", config.max_samples),
             bytes: Gauge::new("bytes", config.max_bytes),
+            total,
+            held: AtomicUsize::new(0),
         }
     }
 
@@ -88,7 +103,21 @@ impl Budget {
     /// Counts samples as they are loaded.
     pub(crate) fn take_samples(&self, count: usize) -> Result<(), QueryError> {
         self.samples.take(count)?;
+        self.check()
+    }
+
+    /// Counts samples that are held while others are loaded, until [`Budget::let_go`].
+    pub(crate) fn hold_samples(&self, count: usize) -> Result<(), QueryError> {
+        self.samples.take(count)?;
         self.take_bytes(count.saturating_mul(SAMPLE_BYTES))
+    }
+
+    /// Counts samples that are held no longer.
+    pub(crate) fn let_go(&self, count: usize) {
+        let bytes = count.saturating_mul(SAMPLE_BYTES);
+        self.bytes.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.total.give_back(bytes);
     }
 
     /// Counts computed values, before there is room for them.
@@ -100,6 +129,8 @@ impl Budget {
     /// Counts bytes of an answer or of what it is made from.
     pub(crate) fn take_bytes(&self, count: usize) -> Result<(), QueryError> {
         self.bytes.take(count)?;
+        self.total.take(count)?;
+        self.held.fetch_add(count, Ordering::Relaxed);
         self.check()
     }
 
@@ -127,6 +158,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
 
     #[test]
     fn a_budget_ends_by_count_by_time_and_by_cancelling() {
@@ -134,14 +166,34 @@ mod tests {
             max_samples: 10,
             ..QueryConfig::default()
         };
-        let budget = Budget::new(&config, Duration::from_secs(60));
+        let total = || Memory::new(&config).unwrap().total();
+        let budget = Budget::new(&config, Duration::from_secs(60), total());
         budget.take_samples(10).unwrap();
         let over = budget.take_samples(1).unwrap_err();
         assert!(matches!(over, QueryError::Limit { limit: 10, .. }));
         budget.check().unwrap();
         budget.cancel();
         assert!(matches!(budget.check(), Err(QueryError::Canceled)));
-        let over = Budget::new(&config, Duration::ZERO);
+        let over = Budget::new(&config, Duration::ZERO, total());
         assert!(matches!(over.check(), Err(QueryError::Timeout(_))));
+    }
+
+    #[test]
+    fn bytes_count_until_they_are_let_go_and_against_those_of_other_queries() {
+        let config = QueryConfig {
+            max_bytes: 1600,
+            total_memory_bytes: 2000,
+            ..QueryConfig::default()
+        };
+        let memory = Memory::new(&config).unwrap();
+        let budget = || Budget::new(&config, Duration::from_secs(60), memory.total());
+        let (a, b) = (budget(), budget());
+        a.hold_samples(100).unwrap();
+        a.let_go(40);
+        a.hold_samples(40).unwrap();
+        let full = b.hold_samples(60).unwrap_err();
+        assert!(matches!(full, QueryError::Memory { held: 1600, .. }));
+        drop(a);
+        b.hold_samples(30).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use demarc_store::{SpanRow, Store};
 
 use crate::{
     Answer, Frame, Options, QueryConfig, QueryError, RangeParams, Reader, Tenants, Where,
-    memory::Memory, reader::Origin, workers::Workers,
+    crew::Crew, memory::Memory, reader::Origin, workers::Workers,
 };
 
 /// Answers queries over a store.
@@ -19,6 +19,7 @@ pub struct Engine {
     of_tenant: BTreeMap<String, Arc<QueryConfig>>,
     pub(crate) memory: Memory,
     pub(crate) workers: Workers,
+    pub(crate) crew: Arc<Crew>,
 }
 
 impl Engine {
@@ -35,6 +36,7 @@ impl Engine {
             of_tenant,
             memory: Memory::new(&config)?,
             workers: Workers::new(&config)?,
+            crew: Arc::new(Crew::new()),
             config: Arc::new(config),
         })
     }

@@ -45,6 +45,16 @@ pub enum QueryError {
         /// How many may wait.
         queued: usize,
     },
+    /// All queries together hold as much memory as they may.
+    #[error(
+        "all queries together hold {held} of {limit} bytes (total_memory_bytes); try again later"
+    )]
+    Memory {
+        /// What they hold.
+        held: usize,
+        /// What they may hold.
+        limit: usize,
+    },
     /// The engine is at fault.
     #[error("the query failed inside the engine; its log says where")]
     Panicked,
@@ -66,7 +76,7 @@ impl QueryError {
             Self::Parse(_) | Self::Parameter(_) | Self::Unsupported { .. } => "bad_data",
             Self::Timeout(_) => "timeout",
             Self::Canceled => "canceled",
-            Self::Busy { .. } => "unavailable",
+            Self::Busy { .. } | Self::Memory { .. } => "unavailable",
             Self::Panicked | Self::Threads(_) => "internal",
             Self::Store(demarc_store::StoreError::Regex { .. }) => "bad_data",
             Self::Execution(error) if is_callers_fault(error) => "bad_data",

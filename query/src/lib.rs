@@ -1,15 +1,16 @@
 //! Answers PromQL, SQL and trace lookups over one tenant's [`demarc_store::Snapshot`].
 //!
-//! text -> parse -> plan -> DataFusion scans of head and files -> [`Answer`] | [`Frame`] | spans
+//! PromQL -> parse -> evaluator over memory and files -> [`Answer`]; SQL and ids -> DataFusion -> [`Frame`] | spans
 //!
 //! Invariants: never writes; every entry point takes a tenant and is bound by [`QueryConfig`]; a query sees one snapshot per
 //! tenant; it runs on threads of its own and stops when its time is over or nobody waits for it.
 //!
-//! Reading order: [`Engine`], [`Reader`] (who asks), `workers` and `budget` (when, and how much), `reading` (what a query
+//! Reading order: [`Engine`], [`Reader`] (who asks), `workers`, `crew` and `budget` (when, and how much), `reading` (what a query
 //! sees), `table` (a snapshot's table as a DataFusion table), `promql` (the evaluator).
 
 mod budget;
 mod config;
+mod crew;
 mod engine;
 mod error;
 mod memory;

@@ -1,4 +1,4 @@
-//! Memory of queries that DataFusion runs: a share for each, and a limit for all.
+//! Memory of queries: a share for each that DataFusion runs, and a limit for all.
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use datafusion::{
     },
 };
 
-use crate::QueryConfig;
+use crate::{QueryConfig, QueryError};
 
 /// What queries share: the disk for spilling, caches, and the count of all their memory.
 #[derive(Debug)]
@@ -27,9 +27,30 @@ pub(crate) struct Memory {
 
 /// Bytes that all queries hold.
 #[derive(Debug)]
-struct Total {
+pub(crate) struct Total {
     used: AtomicUsize,
     limit: usize,
+}
+
+impl Total {
+    /// Counts bytes; an error, with what others hold, when there are not so many left.
+    pub(crate) fn take(&self, bytes: usize) -> std::result::Result<(), QueryError> {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.limit {
+            self.give_back(bytes);
+            let limit = self.limit;
+            return Err(QueryError::Memory {
+                held: before,
+                limit,
+            });
+        }
+        Ok(())
+    }
+
+    /// Counts bytes no longer.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Memory {
@@ -42,6 +63,11 @@ impl Memory {
             limit: config.total_memory_bytes,
         });
         Ok(Self { shared, total })
+    }
+
+    /// What all queries together hold.
+    pub(crate) fn total(&self) -> Arc<Total> {
+        Arc::clone(&self.total)
     }
 
     /// The environment of one query, which may hold `limit_bytes`.
@@ -89,15 +115,10 @@ impl MemoryPool for Share {
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         self.own.try_grow(reservation, additional)?;
-        let before = self.total.used.fetch_add(additional, Ordering::Relaxed);
-        if before.saturating_add(additional) > self.total.limit {
-            self.shrink(reservation, additional);
-            let limit = self.total.limit;
-            return Err(DataFusionError::ResourcesExhausted(format!(
-                "all queries together hold {before} of {limit} bytes (total_memory_bytes)"
-            )));
-        }
-        Ok(())
+        self.total.take(additional).map_err(|full| {
+            self.own.shrink(reservation, additional);
+            DataFusionError::ResourcesExhausted(full.to_string())
+        })
     }
 
     fn reserved(&self) -> usize {

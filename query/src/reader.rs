@@ -160,10 +160,12 @@ impl<'a> Reader<'a> {
         let config = self.asked_config();
         let timeout = config.timeout();
         let timeout = self.options.timeout.map_or(timeout, |own| own.min(timeout));
-        let budget = Arc::new(Budget::new(&config, timeout));
+        let total = self.engine.memory.total();
+        let budget = Arc::new(Budget::new(&config, timeout, total));
         let memory = self.engine.memory.share(config.memory_bytes);
         let (store, tenants) = (Arc::clone(&self.engine.store), self.tenants.clone());
         let (limits, counted) = (Arc::clone(&config), Arc::clone(&budget));
+        let crew = Arc::clone(&self.engine.crew);
         let running = Running::start(kind);
         let work = async move {
             let queue = counted.elapsed();
@@ -174,6 +176,7 @@ impl<'a> Reader<'a> {
                 config: limits,
                 budget: Arc::clone(&counted),
                 memory,
+                crew,
             });
             let done = done.await?;
             let stats = Stats {

@@ -7,7 +7,7 @@ use demarc_proto::{Labels, MatchOp, Matcher, TenantId, TimeRange};
 use demarc_store::{SeriesEntry, Snapshot};
 use regex::Regex;
 
-use crate::{QueryConfig, QueryError, budget::Budget, session::session};
+use crate::{QueryConfig, QueryError, budget::Budget, crew::Crew, session::session};
 
 /// The label by which series of several tenants are told apart. Source: Grafana Mimir, "Tenant federation".
 pub(crate) const TENANT_LABEL: &str = "__tenant_id__";
@@ -22,6 +22,7 @@ pub(crate) struct Reading {
     pub(crate) config: Arc<QueryConfig>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) memory: Arc<RuntimeEnv>,
+    pub(crate) crew: Arc<Crew>,
 }
 
 /// A series that matchers selected.

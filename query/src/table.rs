@@ -33,14 +33,6 @@ pub(crate) struct SnapshotTable {
     snapshot: Snapshot,
     table: Table,
     schema: SchemaRef,
-    parts: Parts,
-}
-
-/// Which rows of a table are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Parts {
-    HeadAndFiles,
-    Files,
 }
 
 impl SnapshotTable {
@@ -49,15 +41,6 @@ impl SnapshotTable {
             snapshot: snapshot.clone(),
             table,
             schema: table.schema(),
-            parts: Parts::HeadAndFiles,
-        }
-    }
-
-    /// The table without the rows that are in no file yet.
-    pub(crate) fn files_only(snapshot: &Snapshot, table: Table) -> Self {
-        Self {
-            parts: Parts::Files,
-            ..Self::new(snapshot, table)
         }
     }
 
@@ -135,9 +118,6 @@ impl SnapshotTable {
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        if self.parts == Parts::Files {
-            return Ok(None);
-        }
         let batches = match self.table {
             Table::Samples => self.snapshot.head_samples(&sample_filter(filters)),
             table => self.snapshot.head(table),

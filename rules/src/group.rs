@@ -6,7 +6,7 @@ use std::{
 };
 
 use demarc_proto::{Labels, METRIC_NAME, Nanos, TenantId};
-use demarc_query::{Engine, Value};
+use demarc_query::{Engine, PointValue, Value};
 use demarc_store::{MetricKind, MetricRows, Rows, Sample, Store};
 
 use crate::{
@@ -86,15 +86,12 @@ impl GroupState {
 
     fn written_now(
         &mut self,
-        recorded: &BTreeMap<Labels, f64>,
-        series: &mut BTreeMap<Labels, f64>,
+        recorded: &BTreeMap<Labels, PointValue>,
+        series: &mut BTreeMap<Labels, PointValue>,
     ) {
         self.recorded.extend(recorded.keys().cloned());
-        series.extend(
-            recorded
-                .iter()
-                .map(|(labels, value)| (labels.clone(), *value)),
-        );
+        let recorded = recorded.iter();
+        series.extend(recorded.map(|(labels, value)| (labels.clone(), value.clone())));
     }
 }
 
@@ -146,16 +143,16 @@ pub(crate) async fn evaluate(
     let written = std::mem::take(&mut state.written);
     let recorded = std::mem::take(&mut state.recorded);
     let is_alerts = |labels: &Labels| !recorded.contains(labels);
-    let mut last: BTreeMap<Labels, f64> = series
+    let mut last: BTreeMap<Labels, PointValue> = series
         .iter()
         .filter(|(labels, _)| is_alerts(labels))
-        .map(|(l, v)| (l.clone(), *v))
+        .map(|(labels, value)| (labels.clone(), value.clone()))
         .collect();
     for labels in written
         .into_iter()
         .filter(|labels| !series.contains_key(labels))
     {
-        last.insert(labels, f64::from_bits(STALE));
+        last.insert(labels, PointValue::Float(f64::from_bits(STALE)));
     }
     state.written = series.into_keys().collect();
     state.evaluated_at = Some(now);
@@ -166,13 +163,17 @@ pub(crate) async fn evaluate(
 }
 
 /// The series as which an alert is written.
-fn series_of(alert: &Alert) -> [(Labels, f64); 2] {
+fn series_of(alert: &Alert) -> [(Labels, PointValue); 2] {
     let mut since = alert.labels.clone();
     since.set(METRIC_NAME, "ALERTS_FOR_STATE");
     let mut is_active = alert.labels.clone();
     is_active.set(METRIC_NAME, "ALERTS");
     is_active.set("alertstate", alert.state.as_str());
-    [(since, alert.state.since().as_secs_f64()), (is_active, 1.0)]
+    let began = alert.state.since().as_secs_f64();
+    [
+        (since, PointValue::Float(began)),
+        (is_active, PointValue::Float(1.0)),
+    ]
 }
 
 /// One rule's turn within an evaluation.
@@ -189,7 +190,7 @@ impl Turn<'_> {
         &self,
         (engine, store): (&Engine, &Store),
         state: &mut GroupState,
-        series: &mut BTreeMap<Labels, f64>,
+        series: &mut BTreeMap<Labels, PointValue>,
         outcome: &mut Outcome,
     ) -> Result<(), RulesError> {
         let rule = &self.group.rules[self.at];
@@ -205,7 +206,7 @@ impl Turn<'_> {
                 write(store, self.tenant, &recorded, self.now).await?;
             }
             Rule::Alert(rule) => {
-                let alerts = alerts(self.tenant, rule, vector, self.now);
+                let alerts = alerts(self.tenant, rule, numbers(vector), self.now);
                 advance(self.at, rule, alerts, state, self.now, outcome);
             }
         }
@@ -230,14 +231,14 @@ async fn query(
     expr: &str,
     now: Nanos,
     limit: usize,
-) -> Result<Vec<(Labels, f64)>, RulesError> {
+) -> Result<Vec<(Labels, PointValue)>, RulesError> {
     let answer = engine.instant(tenant, expr, now.to_millis()).await?;
     let vector = match answer.value {
         Value::Vector(vector) => vector
             .into_iter()
-            .filter_map(|(labels, point)| Some((labels, point.float()?)))
+            .map(|(labels, point)| (labels, point.value))
             .collect(),
-        Value::Scalar(_, value) => vec![(Labels::default(), value)],
+        Value::Scalar(_, value) => vec![(Labels::default(), PointValue::Float(value))],
         Value::Text(..) | Value::Matrix(_) => {
             return Err(RulesError::File(format!(
                 "{expr:?} yields neither a vector nor a scalar"
@@ -253,7 +254,7 @@ async fn query(
     Ok(vector)
 }
 
-fn record(rule: &RecordRule, vector: Vec<(Labels, f64)>) -> BTreeMap<Labels, f64> {
+fn record(rule: &RecordRule, vector: Vec<(Labels, PointValue)>) -> BTreeMap<Labels, PointValue> {
     let mut series = BTreeMap::new();
     for (mut labels, value) in vector {
         labels.set(METRIC_NAME, &rule.name);
@@ -268,21 +269,41 @@ fn record(rule: &RecordRule, vector: Vec<(Labels, f64)>) -> BTreeMap<Labels, f64
 async fn write(
     store: &Store,
     tenant: &TenantId,
-    series: &BTreeMap<Labels, f64>,
+    series: &BTreeMap<Labels, PointValue>,
     now: Nanos,
 ) -> Result<(), RulesError> {
     let time = now.to_millis();
-    let metrics = series.iter().map(|(labels, value)| MetricRows {
-        labels: labels.clone(),
-        kind: MetricKind::Gauge,
-        samples: vec![Sample::new(time, *value)],
-        ..MetricRows::default()
+    let metrics = series.iter().map(|(labels, value)| {
+        let mut rows = MetricRows {
+            labels: labels.clone(),
+            ..MetricRows::default()
+        };
+        match value {
+            PointValue::Float(value) => {
+                rows.kind = MetricKind::Gauge;
+                rows.samples.push(Sample::new(time, *value));
+            }
+            PointValue::Histogram(histogram) => {
+                rows.kind = MetricKind::Histogram;
+                rows.histograms.push((time, histogram.to_stored()));
+            }
+        }
+        rows
     });
     let rows = Rows {
         metrics: metrics.collect(),
         ..Rows::default()
     };
     Ok(store.append(tenant, rows).await?)
+}
+
+/// The elements that are numbers: what an alert's value may be.
+fn numbers(vector: Vec<(Labels, PointValue)>) -> Vec<(Labels, f64)> {
+    let number = |(labels, value)| match value {
+        PointValue::Float(value) => Some((labels, value)),
+        PointValue::Histogram(_) => None,
+    };
+    vector.into_iter().filter_map(number).collect()
 }
 
 /// The alerts that a result stands for, all as if they had just begun.

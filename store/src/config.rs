@@ -14,6 +14,9 @@ pub struct StoreConfig {
     pub flush_rows: usize,
     /// Memory that rows may take, over all tables and tenants, before they are written to Parquet files.
     pub flush_bytes: usize,
+    /// Memory that samples may take, over all tenants, that stay there after they were written to Parquet files: queries of the
+    /// newest samples read no file.
+    pub recent_bytes: usize,
     /// Longest time that rows stay in memory only (they are in the write-ahead log all the while), in seconds.
     pub flush_interval_seconds: u64,
     /// Size at which the write-ahead log begins a new segment, in bytes.
@@ -43,6 +46,7 @@ impl Default for StoreConfig {
         Self {
             flush_rows: 1 << 20,
             flush_bytes: 256 << 20,
+            recent_bytes: 128 << 20,
             flush_interval_seconds: 120,
             wal_segment_bytes: 64 << 20,
             wal_queue_appends: 1024,

@@ -55,15 +55,15 @@ pub(crate) struct Place<'a> {
 }
 
 /// Writes `rows` into files, on disk when this returns. Nobody reads them before they are committed. When one fails,
-/// `written` names those before it.
+/// `written` names those before it. Returns samples as they were written: sorted, in one.
 pub(crate) fn write(
     place: Place<'_>,
     rows: &TableRows,
     written: &mut Vec<(TenantId, DataFile)>,
-) -> Result<(), StoreError> {
+) -> Result<Option<Arc<Samples>>, StoreError> {
     match rows {
-        TableRows::Batches(batches) => write_batches(place, batches, written),
-        TableRows::Samples(runs, index) => write_samples(place, runs, index, written),
+        TableRows::Batches(batches) => write_batches(place, batches, written).map(|()| None),
+        TableRows::Samples(runs, index) => write_samples(place, runs, index, written).map(Some),
     }
 }
 
@@ -102,7 +102,7 @@ fn write_samples(
     runs: &[Arc<Samples>],
     index: &SeriesIndex,
     written: &mut Vec<(TenantId, DataFile)>,
-) -> Result<(), StoreError> {
+) -> Result<Arc<Samples>, StoreError> {
     let samples = Samples::merge(runs);
     for (day, points) in samples::by_day(&samples, index) {
         let file = FileOf {
@@ -115,7 +115,7 @@ fn write_samples(
         let file = write_one(file, rows.map(Ok))?;
         written.push((place.tenant.clone(), file));
     }
-    Ok(())
+    Ok(Arc::new(samples))
 }
 
 /// Reads a whole file of `table`.

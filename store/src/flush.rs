@@ -6,13 +6,14 @@
 
 use std::{collections::BTreeMap, fs::File, sync::Arc, time::Instant};
 
+use demarc_proto::TenantId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     StoreError, Table,
     data_file::{self, Place},
     delta::{Edit, Files, TableLog},
-    head::{Head, TenantRows},
+    head::{Head, Kept, TenantRows},
     metric,
     wal::{Command, Segments},
 };
@@ -72,7 +73,7 @@ impl Flusher {
         let log = self.logs.get_mut(&table).expect("every table has a log");
         let dir = log.dir().to_owned();
         let written = tokio::task::spawn_blocking(move || write_files(table, &dir, &rows)).await;
-        let files = written.map_err(StoreError::task)??;
+        let (files, kept) = written.map_err(StoreError::task)??;
         // Noted before it begins, so that even a panic within leaves no commit forgotten.
         let doubtful = self
             .doubtful
@@ -83,7 +84,7 @@ impl Flusher {
             seq,
         };
         log.commit(edit).await?;
-        self.head.publish(table, doubtful.remove().files);
+        self.head.publish(table, doubtful.remove().files, kept);
         Ok(())
     }
 
@@ -124,7 +125,7 @@ impl Flusher {
             log.reload().await?;
             let (table, doubtful) = doubtful.remove_entry();
             if log.seq() >= doubtful.seq {
-                self.head.publish(table, doubtful.files);
+                self.head.publish(table, doubtful.files, Vec::new());
             } else {
                 data_file::delete_uncommitted(&doubtful.files);
             }
@@ -133,18 +134,22 @@ impl Flusher {
     }
 }
 
+/// The files, and of samples also what is in them.
 fn write_files(
     table: Table,
     dir: &std::path::Path,
     rows: &TenantRows,
-) -> Result<Files, StoreError> {
-    let mut files = Files::new();
+) -> Result<(Files, Vec<(TenantId, Kept)>), StoreError> {
+    let (mut files, mut kept) = (Files::new(), Vec::new());
     for (tenant, rows) in rows {
         let place = Place { table, dir, tenant };
-        if let Err(error) = data_file::write(place, rows, &mut files) {
-            data_file::delete_uncommitted(&files);
-            return Err(error);
+        match data_file::write(place, rows, &mut files) {
+            Ok(samples) => kept.extend(samples.map(|all| (tenant.clone(), Kept::new(all)))),
+            Err(error) => {
+                data_file::delete_uncommitted(&files);
+                return Err(error);
+            }
         }
     }
-    Ok(files)
+    Ok((files, kept))
 }

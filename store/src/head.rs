@@ -6,6 +6,8 @@
 //! a table from `frozen` to files.
 
 mod batch;
+mod memory;
+mod recent;
 pub(crate) mod runs;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -15,6 +17,10 @@ use demarc_proto::TenantId;
 use parking_lot::RwLock;
 
 use self::runs::Runs;
+
+pub use self::memory::InMemory;
+pub(crate) use self::recent::{Kept, Recent};
+
 use crate::{
     DataFile, Snapshot, StoreConfig, StoreError, Table,
     index::SeriesIndex,
@@ -61,6 +67,7 @@ pub(crate) struct Frozen {
 pub(crate) struct Head {
     full_rows: usize,
     full_bytes: usize,
+    recent_bytes: usize,
     integrity: Arc<Integrity>,
     inner: RwLock<Inner>,
 }
@@ -103,6 +110,8 @@ pub(crate) struct SampleHead {
     pub(crate) frozen: Runs,
     /// Samples appended since.
     pub(crate) active: Runs,
+    /// Samples that files hold, too.
+    pub(crate) recent: Recent,
 }
 
 impl TenantHead {
@@ -156,6 +165,7 @@ impl Head {
         Self {
             full_rows: config.flush_rows,
             full_bytes: config.flush_bytes,
+            recent_bytes: config.recent_bytes,
             integrity,
             inner: RwLock::default(),
         }
@@ -215,20 +225,53 @@ impl Head {
     pub(crate) fn add_files(&self, table: Table, files: Vec<(TenantId, DataFile)>) {
         let mut inner = self.inner.write();
         inner.add_files(table, files);
+        if table == Table::Samples {
+            for tenant in inner.tenants.values_mut() {
+                let files = tenant.tables[table.index()].files.clone();
+                tenant.samples.recent.not_kept(files.iter());
+            }
+        }
     }
 
     /// Replaces the list of a table's files, for all tenants at one moment.
     pub(crate) fn set_files(&self, table: Table, files: Vec<(TenantId, DataFile)>) {
         let mut inner = self.inner.write();
+        let rows = |tenant: &TenantHead| {
+            let files = tenant.tables[table.index()].files.iter();
+            files.map(|file| file.rows).sum::<u64>()
+        };
+        let tenants = inner.tenants.iter();
+        let before: BTreeMap<TenantId, u64> =
+            tenants.map(|(id, one)| (id.clone(), rows(one))).collect();
         for tenant in inner.tenants.values_mut() {
             tenant.tables[table.index()].files = Arc::default();
         }
         inner.add_files(table, files);
+        if table != Table::Samples {
+            return;
+        }
+        for (id, tenant) in &mut inner.tenants {
+            // Merging leaves the rows as they are; whatever else it was, what is kept may no longer be what files hold.
+            if before.get(id) != Some(&rows(tenant)) {
+                let files = tenant.tables[table.index()].files.clone();
+                tenant.samples.recent.give_up();
+                tenant.samples.recent.not_kept(files.iter());
+            }
+        }
     }
 
-    /// Replaces a table's frozen rows by the files that hold them, for all tenants at one moment.
-    pub(crate) fn publish(&self, table: Table, files: Vec<(TenantId, DataFile)>) {
+    /// Replaces a table's frozen rows by the files that hold them, for all tenants at one moment. `kept`: the rows of these
+    /// files, of the tenants of which they are at hand.
+    pub(crate) fn publish(
+        &self,
+        table: Table,
+        files: Vec<(TenantId, DataFile)>,
+        kept: Vec<(TenantId, Kept)>,
+    ) {
         let mut inner = self.inner.write();
+        if table == Table::Samples {
+            inner.keep_recent(&files, kept, self.recent_bytes);
+        }
         inner.add_files(table, files);
         for tenant in inner.tenants.values_mut() {
             tenant.tables[table.index()].frozen = Arc::default();
@@ -373,6 +416,39 @@ impl Inner {
             Arc::make_mut(&mut tenant.tables[table.index()].files).push(file);
         }
     }
+
+    /// Keeps samples that have just been written to `files`, and gives up the oldest ones of whoever has most, so that all
+    /// together stay below `limit` bytes.
+    fn keep_recent(
+        &mut self,
+        files: &[(TenantId, DataFile)],
+        kept: Vec<(TenantId, Kept)>,
+        limit: usize,
+    ) {
+        for (id, file) in files {
+            if kept.iter().all(|(owner, _)| owner != id) {
+                let tenant = self.tenants.entry(id.clone()).or_default();
+                tenant.samples.recent.not_kept(std::iter::once(file));
+            }
+        }
+        for (id, kept) in kept {
+            let tenant = self.tenants.entry(id).or_default();
+            tenant.samples.recent.keep(kept);
+        }
+        loop {
+            let sizes = self.tenants.values_mut().map(|tenant| {
+                let bytes = tenant.samples.recent.bytes();
+                (bytes, tenant)
+            });
+            let sizes: Vec<(usize, &mut TenantHead)> = sizes.collect();
+            if sizes.iter().map(|(bytes, _)| bytes).sum::<usize>() <= limit {
+                return;
+            }
+            if let Some((_, most)) = sizes.into_iter().max_by_key(|(bytes, _)| *bytes) {
+                most.samples.recent.give_up_oldest();
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -418,7 +494,7 @@ mod tests {
         assert!(head.is_overfull());
         head.freeze(2);
         assert!(head.is_overfull());
-        head.publish(Table::Samples, Vec::new());
+        head.publish(Table::Samples, Vec::new(), Vec::new());
         assert!(!head.is_overfull());
     }
 }

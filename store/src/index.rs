@@ -5,18 +5,22 @@
 //! once it is known on some day, which is when they are.
 
 mod matcher;
+mod order;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::Arc,
 };
 
 use demarc_proto::{Labels, Matcher, SeriesId};
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use roaring::{MultiOps, RoaringBitmap};
 
-use self::matcher::{Compiled, Reach};
+use self::{
+    matcher::{Compiled, Reach},
+    order::Order,
+};
 use crate::{
     StoreError,
     day::Day,
@@ -42,6 +46,22 @@ pub struct SeriesEntry {
 #[derive(Debug, Default)]
 pub struct SeriesIndex {
     inner: RwLock<Inner>,
+    /// Brought up to date by whoever selects many series.
+    order: Mutex<Arc<Order>>,
+}
+
+/// Selections of fewer series are sorted by themselves.
+const MIN_ORDERED: usize = 256;
+/// Sorting more new series than this is not done under the lock that new series wait for.
+const MAX_SORTED_LOCKED: usize = 4096;
+
+/// Series that matchers selected, sorted by their labels.
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    /// Their numbers.
+    pub numbers: Vec<SeriesRef>,
+    /// What they are, in the same order.
+    pub entries: Vec<Arc<SeriesEntry>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +75,8 @@ struct Inner {
     postings: BTreeMap<String, Values>,
     /// Ordinals of the series that have a row in the `series` table, by its day.
     days: BTreeMap<Day, RoaringBitmap>,
+    /// How often the labels of a known series have changed.
+    label_changes: u64,
 }
 
 /// Ordinals of the series that have a label, by its value.
@@ -155,21 +177,89 @@ impl SeriesIndex {
     }
 
     /// The selected series, sorted by their labels.
-    pub(crate) fn select(
+    pub(crate) fn select(&self, selection: &Selection<'_>) -> Result<Selected, StoreError> {
+        let compiled: Result<Vec<_>, _> = selection.matchers.iter().map(Compiled::new).collect();
+        let found = self.inner.read().ordinals(&compiled?, selection);
+        let mut numbers: Vec<u32> = found.iter().collect();
+        let order = self.order(&numbers);
+        let inner = self.inner.read();
+        match order {
+            Some(order) => order.sort(&mut numbers),
+            None => {
+                let labels = |at: &u32| &inner.series[*at as usize].labels;
+                numbers.sort_unstable_by(|a, b| labels(a).cmp(labels(b)));
+            }
+        }
+        let entries = numbers.iter().map(|at| inner.series[*at as usize].clone());
+        Ok(Selected {
+            entries: entries.collect(),
+            numbers: numbers.into_iter().map(SeriesRef).collect(),
+        })
+    }
+
+    /// The values that the label `name` has in the selected series, sorted.
+    pub(crate) fn label_values(
         &self,
+        name: &str,
         selection: &Selection<'_>,
-    ) -> Result<Vec<Arc<SeriesEntry>>, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         let compiled: Result<Vec<_>, _> = selection.matchers.iter().map(Compiled::new).collect();
         let compiled = compiled?;
         let inner = self.inner.read();
-        let ordinals = inner.ordinals(&compiled, selection);
-        let mut found: Vec<_> = ordinals
-            .iter()
-            .map(|at| inner.series[at as usize].clone())
-            .collect();
-        drop(inner);
-        found.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(found)
+        let found = inner.ordinals(&compiled, selection);
+        let Some(values) = inner.postings.get(name) else {
+            return Ok(Vec::new());
+        };
+        if found.len() < values.len() as u64 {
+            let value = |at: u32| inner.series[at as usize].labels.get(name);
+            let values: BTreeSet<&str> = found.iter().map(value).collect();
+            let present = values.into_iter().filter(|value| !value.is_empty());
+            return Ok(present.map(str::to_owned).collect());
+        }
+        let has_any = |(_, ordinals): &(&String, &RoaringBitmap)| !found.is_disjoint(ordinals);
+        let values = values.iter().filter(has_any);
+        Ok(values.map(|(value, _)| value.clone()).collect())
+    }
+
+    /// The names of the labels of the selected series, sorted.
+    pub(crate) fn label_names(&self, selection: &Selection<'_>) -> Result<Vec<String>, StoreError> {
+        let compiled: Result<Vec<_>, _> = selection.matchers.iter().map(Compiled::new).collect();
+        let compiled = compiled?;
+        let inner = self.inner.read();
+        let found = inner.ordinals(&compiled, selection);
+        if found.len() < MIN_ORDERED as u64 {
+            let labels = found.iter().map(|at| &inner.series[at as usize].labels);
+            let names = labels.flat_map(|labels| labels.iter().map(|(name, _)| name));
+            let names: BTreeSet<&str> = names.collect();
+            return Ok(names.into_iter().map(str::to_owned).collect());
+        }
+        let has_any = |values: &Values| values.values().any(|one| !found.is_disjoint(one));
+        let names = inner.postings.iter().filter(|(_, values)| has_any(values));
+        Ok(names.map(|(name, _)| name.clone()).collect())
+    }
+
+    /// The order of all series, where bringing it up to date costs no more than sorting `found` a few times would.
+    fn order(&self, found: &[u32]) -> Option<Arc<Order>> {
+        if found.len() < MIN_ORDERED {
+            return None;
+        }
+        let mut order = self.order.lock();
+        let inner = self.inner.read();
+        if order.changes != inner.label_changes {
+            *order = Arc::new(Order::with_changes(inner.label_changes));
+        }
+        let new = inner.series.len() - order.len();
+        if new > 8 * found.len() {
+            return None;
+        }
+        if new > MAX_SORTED_LOCKED {
+            let series = inner.series.clone();
+            drop(inner);
+            *order = Arc::new(order.extended(&series));
+        } else if new > 0 {
+            *order = Arc::new(order.extended(&inner.series));
+        }
+        Some(Arc::clone(&order))
     }
 }
 
@@ -189,6 +279,7 @@ impl Inner {
                 // Until now only the id was known: the row with the labels was lost.
                 self.post(series, &entry.labels);
                 self.series[series.0 as usize] = Arc::new(entry);
+                self.label_changes += 1;
             } else if let Some(better) = adopt(&known, &entry) {
                 self.series[series.0 as usize] = Arc::new(better);
             }

@@ -8,7 +8,7 @@ use std::{collections::HashMap, fs, io, path::PathBuf, time::SystemTime};
 use demarc_proto::TenantId;
 use parking_lot::Mutex;
 
-use crate::{DataFile, StoreError, Table, data_file};
+use crate::{DataFile, StoreError, Table, data_file, scan::Footers};
 
 /// A file that is not as it was written.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Integrity {
     /// How files looked when they were found intact.
     intact: Mutex<HashMap<PathBuf, Stamp>>,
     suspects: Mutex<Vec<Suspect>>,
+    /// What the ends of files say.
+    pub(crate) footers: Footers,
     /// Told when there is a suspect.
     pub(crate) reported: tokio::sync::Notify,
 }
@@ -92,6 +94,7 @@ impl Integrity {
     /// Forgets files that are no more.
     pub(crate) fn forget_all_but(&self, exists: impl Fn(&PathBuf) -> bool) {
         self.intact.lock().retain(|path, _| exists(path));
+        self.footers.forget_all_but(exists);
     }
 
     fn passes(

@@ -14,7 +14,7 @@
 //! any Delta Lake reader can read.
 //!
 //! Reading order: [`Table`] (the schemas), [`Rows`], `wal`, `head`, `index` (series and matchers), `data_file`, `delta`, `flush`,
-//! [`Snapshot`], [`Store`].
+//! [`Snapshot`], `scan` (wanted rows out of files), [`Store`].
 
 mod config;
 mod data_file;
@@ -29,6 +29,7 @@ mod maintenance;
 mod metric;
 mod quarantine;
 mod rows;
+mod scan;
 mod schema;
 mod snapshot;
 mod store;
@@ -37,7 +38,8 @@ mod wal;
 pub use config::StoreConfig;
 pub use data_file::{restore_values, split_values};
 pub use error::StoreError;
-pub use index::{SeriesEntry, SeriesIndex};
+pub use head::InMemory;
+pub use index::{Selected, SeriesEntry, SeriesIndex};
 pub use maintenance::{Retention, TenantRetention};
 pub use quarantine::{Damage, DamageKind};
 pub use rows::{
@@ -46,6 +48,7 @@ pub use rows::{
     Samples, SeriesRef, SharedAttributes, SpanColumns, SpanEvent, SpanKind, SpanLink, SpanRow,
     SpanStatus, SpanView, Spans,
 };
+pub use scan::{Fragment, Part, Stretch, Wanted};
 pub use schema::Table;
 pub use snapshot::{DataFile, MetricMetadata, SampleFilter, Snapshot};
 pub use store::Store;

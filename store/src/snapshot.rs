@@ -13,10 +13,11 @@ use roaring::RoaringBitmap;
 use crate::{
     MetricKind, SeriesEntry, StoreError, Table, data_file,
     day::Day,
-    head::{SampleHead, TableHead, runs},
-    index::{Selection, SeriesIndex},
+    head::{InMemory, SampleHead, TableHead, runs},
+    index::{Selected, Selection, SeriesIndex},
     integrity::Integrity,
-    rows::{SampleBatches, Samples, SeriesRef},
+    rows::{SampleBatches, Samples},
+    scan::Footer,
 };
 
 /// One committed Parquet file.
@@ -121,6 +122,16 @@ impl Snapshot {
         checked.await.map_err(StoreError::task)
     }
 
+    /// As [`Snapshot::intact`], where blocking is allowed.
+    pub(crate) fn intact_now(&self, table: Table, files: Vec<DataFile>) -> Vec<DataFile> {
+        self.integrity.intact(table, &self.tenant, files)
+    }
+
+    /// What the end of a file of `table` says.
+    pub(crate) fn footer(&self, table: Table, path: &PathBuf) -> Result<Arc<Footer>, StoreError> {
+        self.integrity.footers.of(table, path)
+    }
+
     /// The committed files of `table`, oldest first.
     pub fn files(&self, table: Table) -> Vec<DataFile> {
         self.tables[table.index()].files.to_vec()
@@ -166,38 +177,15 @@ impl Snapshot {
         runs::of_series(self.runs(), series, (range.0.0, range.1.0))
     }
 
-    /// Hands over each sample of several series that is in no file yet, from the first to the last of `range`, both inclusive:
-    /// with the place of its series in `ids`, its time, its value, and when it began to count. In the order of writing; within
-    /// a run of writes by time.
-    pub fn head_points(
-        &self,
-        ids: &[SeriesId],
-        range: (Millis, Millis),
-        mut take: impl FnMut(usize, i64, f64, Option<i64>),
-    ) {
-        let known = ids.iter().enumerate();
-        let known = known.filter_map(|(place, id)| Some((self.index.find(*id)?, place)));
-        let mut wanted: Vec<(SeriesRef, usize)> = known.collect();
-        wanted.sort_unstable();
-        for run in self.runs() {
-            let mut rest = run.points();
-            for (series, place) in &wanted {
-                rest = runs::skip_to(rest, *series);
-                let count = rest
-                    .iter()
-                    .take_while(|point| point.series == *series)
-                    .count();
-                let (points, after) = rest.split_at(count);
-                let from = points.partition_point(|point| point.time < range.0.0);
-                let wanted = points[from..]
-                    .iter()
-                    .take_while(|point| point.time <= range.1.0);
-                for point in wanted {
-                    take(*place, point.time, point.value, run.start_of(point));
-                }
-                rest = after;
-            }
-        }
+    /// The samples in memory from the first to the last of `range`, both inclusive, that are in no file or from
+    /// [`Snapshot::in_memory_since`] on.
+    pub fn in_memory(&self, range: (Millis, Millis)) -> InMemory<'_> {
+        InMemory::new(&self.samples, (range.0.0, range.1.0))
+    }
+
+    /// Samples of files from this time on are in memory as well, where [`Snapshot::in_memory`] finds them.
+    pub fn in_memory_since(&self) -> Millis {
+        Millis(self.samples.recent.since())
     }
 
     fn runs(&self) -> impl Iterator<Item = &Arc<Samples>> {
@@ -224,11 +212,24 @@ impl Snapshot {
         matchers: &[Matcher],
         range: Option<TimeRange>,
     ) -> Result<Vec<Arc<SeriesEntry>>, StoreError> {
-        self.index.select(&Selection {
+        Ok(self.select_numbered(matchers, range)?.entries)
+    }
+
+    /// As [`Snapshot::select`], with the numbers of the series.
+    pub fn select_numbered(
+        &self,
+        matchers: &[Matcher],
+        range: Option<TimeRange>,
+    ) -> Result<Selected, StoreError> {
+        self.index.select(&self.selection(matchers, range))
+    }
+
+    fn selection<'a>(&self, matchers: &'a [Matcher], range: Option<TimeRange>) -> Selection<'a> {
+        Selection {
             matchers,
             days: range.map(Day::span),
             visible: self.visible,
-        })
+        }
     }
 
     /// The names of the labels of the series that [`Snapshot::select`] finds, sorted.
@@ -237,10 +238,7 @@ impl Snapshot {
         matchers: &[Matcher],
         range: Option<TimeRange>,
     ) -> Result<Vec<String>, StoreError> {
-        let series = self.select(matchers, range)?;
-        let names = series.iter().flat_map(|entry| entry.labels.iter());
-        let names: BTreeSet<&str> = names.map(|(name, _)| name).collect();
-        Ok(names.into_iter().map(str::to_owned).collect())
+        self.index.label_names(&self.selection(matchers, range))
     }
 
     /// The values that the label `name` has in the series that [`Snapshot::select`] finds, sorted.
@@ -250,10 +248,8 @@ impl Snapshot {
         matchers: &[Matcher],
         range: Option<TimeRange>,
     ) -> Result<Vec<String>, StoreError> {
-        let series = self.select(matchers, range)?;
-        let values: BTreeSet<&str> = series.iter().map(|entry| entry.labels.get(name)).collect();
-        let present = values.into_iter().filter(|value| !value.is_empty());
-        Ok(present.map(str::to_owned).collect())
+        self.index
+            .label_values(name, &self.selection(matchers, range))
     }
 
     /// What is known of each metric, by its name; all of them, or only `metric`.

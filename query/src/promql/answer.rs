@@ -5,9 +5,10 @@ use std::sync::Arc;
 use demarc_proto::{Labels, Millis};
 
 use super::{
-    ast::{Expr, RangeSelector},
+    ast::Expr,
     eval::{Eval, Outcome},
     native::Histogram,
+    selector::{Bounds, RangeVector},
     sort,
     value::{Asked, Cell, Series, Steps, drop_names},
 };
@@ -85,17 +86,12 @@ pub(crate) struct Prepared {
 
 /// Evaluates a query; must be called on a thread of a runtime that may be blocked.
 pub(crate) fn evaluate(reading: &Reading, query: &Prepared) -> Result<Answer, QueryError> {
-    let runtime = tokio::runtime::Handle::current();
-    tokio::task::block_in_place(|| run(reading, runtime, query))
+    tokio::task::block_in_place(|| run(reading, query))
 }
 
-fn run(
-    reading: &Reading,
-    runtime: tokio::runtime::Handle,
-    query: &Prepared,
-) -> Result<Answer, QueryError> {
+fn run(reading: &Reading, query: &Prepared) -> Result<Answer, QueryError> {
     let Prepared { text, expr, asked } = query;
-    let eval = Eval::new(reading, runtime, (text, expr, *asked));
+    let eval = Eval::new(reading, (text, expr, *asked));
     let value = if asked.is_range {
         range(&eval, expr, asked.steps)?
     } else {
@@ -112,8 +108,9 @@ fn run(
 fn instant(eval: &Eval<'_>, expr: &Expr, steps: Steps) -> Result<Value, QueryError> {
     let time = steps.start;
     match expr.without_parens() {
-        Expr::Range(range) => return raw_matrix(eval, range, steps),
-        Expr::Subquery(_) => return subquery_matrix(eval, expr, steps),
+        Expr::Range(_) | Expr::Subquery(_) => {
+            return matrix_of(&eval.range_vector(expr, steps)?, steps);
+        }
         _ => {}
     }
     Ok(match eval.eval(expr, steps)? {
@@ -172,19 +169,11 @@ fn range(eval: &Eval<'_>, expr: &Expr, steps: Steps) -> Result<Value, QueryError
     Ok(Value::Matrix(matrix))
 }
 
-/// A range selector as the answer itself.
-fn raw_matrix(eval: &Eval<'_>, range: &RangeSelector, steps: Steps) -> Result<Value, QueryError> {
-    matrix_of(eval.range_selector(range, steps)?, steps)
-}
-
-fn subquery_matrix(eval: &Eval<'_>, expr: &Expr, steps: Steps) -> Result<Value, QueryError> {
-    matrix_of(eval.range_vector(expr, steps)?, steps)
-}
-
-fn matrix_of(vector: super::selector::RangeVector, steps: Steps) -> Result<Value, QueryError> {
+/// A range vector as the answer itself.
+fn matrix_of(vector: &RangeVector, steps: Steps) -> Result<Value, QueryError> {
     let mut matrix: Vec<(Labels, Vec<Point>)> = Vec::new();
     for one in &vector.series {
-        let window = vector.window(one, steps.start);
+        let window = vector.cut.window(one, steps.start, &mut Bounds::default());
         let floats = window
             .floats
             .iter()

@@ -1,6 +1,7 @@
 //! The walk over the expression.
 //!
-//! It runs on a thread of its own, so that a long calculation stops nobody else; only the leaves wait for files.
+//! It runs on a thread of its own, so that a long calculation stops nobody else. Leaves work on more threads where processors
+//! are free.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,6 @@ pub(super) struct Eval<'a> {
     pub(super) reading: &'a Reading,
     pub(super) config: &'a QueryConfig,
     pub(super) asked: Asked,
-    pub(super) runtime: tokio::runtime::Handle,
     /// The selectors, by where they begin, of whose histograms only count and sum are used.
     pub(super) counts_only: BTreeSet<usize>,
     pub(super) notes: Notes,
@@ -31,11 +31,7 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Eval<'a> {
-    pub(super) fn new(
-        reading: &'a Reading,
-        runtime: tokio::runtime::Handle,
-        query: (&str, &Expr, Asked),
-    ) -> Self {
+    pub(super) fn new(reading: &'a Reading, query: (&str, &Expr, Asked)) -> Self {
         let (text, expr, asked) = query;
         let mut counts_only = BTreeSet::new();
         find_counts_only(expr, Use::Whole, &mut counts_only);
@@ -43,7 +39,6 @@ impl<'a> Eval<'a> {
             reading,
             config: &reading.config,
             asked,
-            runtime,
             counts_only,
             notes: Notes::new(text),
         }
@@ -146,13 +141,6 @@ fn negated(mut series: Series) -> Series {
         *histogram = std::sync::Arc::new(histogram.scaled(-1.0));
     }
     series
-}
-
-pub(super) fn too_many_samples(limit: usize) -> QueryError {
-    QueryError::Limit {
-        what: "samples",
-        limit,
-    }
 }
 
 /// What an expression's parents use of its histograms.

@@ -7,7 +7,7 @@ use super::{
     calendar,
     eval::{Eval, Outcome},
     math,
-    selector::Newest,
+    selector::{Bounds, Newest},
     value::{ABSENT, Series, Steps, is_absent},
 };
 use crate::QueryError;
@@ -169,7 +169,7 @@ impl Eval<'_> {
         };
         self.of_newest(selector, steps, |raw, newest| {
             let start = match newest {
-                Newest::Float(at) => raw.starts.as_ref().map_or(0, |starts| starts[at]),
+                Newest::Float(at) => raw.starts.get(at).copied().unwrap_or(0),
                 Newest::Histogram(at) => raw.histograms[at].start,
             };
             start as f64 / 1000.0
@@ -180,15 +180,13 @@ impl Eval<'_> {
         &self,
         selector: &Selector,
         steps: Steps,
-        value: impl Fn(&super::source::RawSeries, Newest) -> f64,
+        value: impl Fn(&super::source::RawSeries, Newest) -> f64 + Sync,
     ) -> Result<Outcome, QueryError> {
-        let mut found = Vec::new();
-        self.each_newest(selector, steps, |raw, newest| {
+        let found = self.each_newest(selector, steps, |raw, newest| {
             let values = newest
                 .iter()
-                .map(|newest| newest.map_or(ABSENT, |at| value(&raw, at)));
-            let values = values.collect();
-            found.push(Series::of_floats(raw.labels.clone(), true, values));
+                .map(|newest| newest.map_or(ABSENT, |at| value(raw, at)));
+            Series::of_floats(raw.labels.clone(), true, values.collect())
         })?;
         Ok(Outcome::Vector(found))
     }
@@ -200,14 +198,13 @@ impl Eval<'_> {
     }
 
     fn absent_over_time(&self, argument: &Expr, steps: Steps) -> Result<Outcome, QueryError> {
-        let vector = self.range_vector(argument, steps)?;
-        let is_present = |step: usize| {
-            let time = steps.time(step);
-            vector
-                .series
-                .iter()
-                .any(|one| !vector.window(one, time).is_empty())
-        };
+        let present = self.each_range(argument, steps, |raw, cut| {
+            let mut bounds = Bounds::default();
+            let times = steps.times();
+            let present = times.map(|time| !cut.window(raw, time, &mut bounds).is_empty());
+            Ok(Some(present.collect::<Vec<bool>>()))
+        })?;
+        let is_present = |step: usize| present.iter().any(|one| one[step]);
         Ok(absent_series(argument, steps, is_present))
     }
 }

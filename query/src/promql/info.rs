@@ -11,7 +11,6 @@ use super::{
     ast::{Call, Expr, Selector},
     eval::Eval,
     selector::{Newest, Shift},
-    source::RawSeries,
     value::{Series, Steps, merge_same},
 };
 use crate::QueryError;
@@ -85,32 +84,28 @@ impl Eval<'_> {
             edges: Default::default(),
             span: Default::default(),
         };
-        let mut infos: HashMap<Target, Vec<Info>> = HashMap::new();
-        let mut odd = None;
-        self.each_newest_at(&selector, steps, shift, |raw: RawSeries, newest| {
+        let found = self.each_newest_at(&selector, steps, shift, |raw, newest| {
+            let labels = (*raw.labels).clone();
             let mut times = Vec::with_capacity(newest.len());
             for one in newest {
-                match one {
-                    Some(Newest::Float(at)) => times.push(Some(raw.floats[*at].0)),
+                times.push(match one {
+                    Some(Newest::Float(at)) => Some(raw.floats[*at].0),
                     Some(Newest::Histogram(_)) => {
-                        odd = Some(raw.labels.to_string());
-                        times.push(None);
+                        return Err(QueryError::Evaluation(format!(
+                            "this should be an info metric, with float samples: {labels}"
+                        )));
                     }
-                    None => times.push(None),
-                }
+                    None => None,
+                });
             }
-            let labels = (*raw.labels).clone();
-            infos
-                .entry(target(&labels))
-                .or_default()
-                .push(Info { labels, times });
+            Ok(Info { labels, times })
         })?;
-        match odd {
-            Some(labels) => Err(QueryError::Evaluation(format!(
-                "this should be an info metric, with float samples: {labels}"
-            ))),
-            None => Ok(infos),
+        let mut infos: HashMap<Target, Vec<Info>> = HashMap::new();
+        for info in found {
+            let info = info?;
+            infos.entry(target(&info.labels)).or_default().push(info);
         }
+        Ok(infos)
     }
 }
 

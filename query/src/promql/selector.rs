@@ -6,7 +6,7 @@ use super::{
     annotation::Note,
     ast::{At, Edges, Expr, RangeSelector, Selector, Subquery, Timing},
     eval::{Eval, Outcome},
-    source::{Detail, Interval, RawHistogram, RawSeries},
+    source::{Interval, RawHistogram, RawSeries},
     value::{Asked, Cell, Series, Steps, is_absent},
 };
 use crate::QueryError;
@@ -53,13 +53,26 @@ impl Shift {
     }
 }
 
-/// A range selector or subquery, loaded: series, the length of the window, and where times are moved.
+/// How windows are cut out of series: their length, and where times are moved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    range: i64,
+    shift: Shift,
+    edges: Edges,
+    lookback: i64,
+}
+
+/// A range selector or subquery, loaded.
 pub(super) struct RangeVector {
     pub(super) series: Vec<RawSeries>,
-    pub(super) range: i64,
-    pub(super) shift: Shift,
-    pub(super) edges: Edges,
-    pub(super) lookback: i64,
+    pub(super) cut: Cut,
+}
+
+/// Where the last window that was cut out of a series begins and ends in its samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    floats: (usize, usize),
+    histograms: (usize, usize),
 }
 
 /// Samples of one series around a half-open window `(start, end]`, and the window.
@@ -87,9 +100,15 @@ impl Window<'_> {
     }
 }
 
-impl RangeVector {
+impl Cut {
     /// The window of a series at an evaluation time. With `anchored` and `smoothed`, samples beyond its edges are in it too.
-    pub(super) fn window<'a>(&self, series: &'a RawSeries, time: i64) -> Window<'a> {
+    /// `last`: the bounds of the window at an earlier time, or of none.
+    pub(super) fn window<'a>(
+        &self,
+        series: &'a RawSeries,
+        time: i64,
+        last: &mut Bounds,
+    ) -> Window<'a> {
         let end = self.shift.apply(time);
         let start = end.saturating_sub(self.range);
         let (mut after, mut until) = (start, end);
@@ -99,20 +118,36 @@ impl RangeVector {
         if self.edges == Edges::Smoothed {
             until = until.saturating_add(self.lookback);
         }
-        let from = series.floats.partition_point(|(at, _)| *at <= after);
-        let to = series
-            .floats
-            .partition_point(|(at, _)| *at <= until)
-            .max(from);
-        let first = series.histograms.partition_point(|one| one.time <= after);
-        let last = series.histograms.partition_point(|one| one.time <= until);
+        let (floats, histograms) = (&series.floats, &series.histograms);
+        advance(floats, &mut last.floats, (after, until), |one| one.0);
+        advance(histograms, &mut last.histograms, (after, until), |one| {
+            one.time
+        });
+        let floats = last.floats.0..last.floats.1;
+        let starts = (!series.starts.is_empty()).then(|| &series.starts[floats.clone()]);
         Window {
-            floats: &series.floats[from..to],
-            starts: series.starts.as_ref().map(|starts| &starts[from..to]),
-            histograms: &series.histograms[first..last.max(first)],
+            floats: &series.floats[floats],
+            starts,
+            histograms: &histograms[last.histograms.0..last.histograms.1],
             start,
             end,
         }
+    }
+}
+
+/// Moves the bounds of a window to the samples after the first and up to the second of two times, which only rise.
+fn advance<T>(
+    samples: &[T],
+    (from, to): &mut (usize, usize),
+    (after, until): (i64, i64),
+    time: impl Fn(&T) -> i64,
+) {
+    while samples.get(*from).is_some_and(|one| time(one) <= after) {
+        *from += 1;
+    }
+    *to = (*to).max(*from);
+    while samples.get(*to).is_some_and(|one| time(one) <= until) {
+        *to += 1;
     }
 }
 
@@ -126,7 +161,6 @@ impl Eval<'_> {
         if selector.edges == Edges::Smoothed {
             return self.smoothed_selector(selector, steps);
         }
-        let mut found = Vec::new();
         self.each_newest(selector, steps, |raw, newest| {
             let mut series = Series::empty(raw.labels.clone(), false, steps.count);
             for (step, newest) in newest.iter().enumerate() {
@@ -139,62 +173,43 @@ impl Eval<'_> {
                     None => {}
                 }
             }
-            found.push(series);
-        })?;
-        Ok(found)
+            series
+        })
     }
 
-    /// Hands each series that has any value to `take`, with the place of the newest sample at each step.
-    pub(super) fn each_newest(
+    /// What `take` makes of each series that has any value, with the place of its newest sample at each step.
+    pub(super) fn each_newest<T: Send>(
         &self,
         selector: &Selector,
         steps: Steps,
-        take: impl FnMut(RawSeries, &[Option<Newest>]),
-    ) -> Result<(), QueryError> {
+        take: impl Fn(&RawSeries, &[Option<Newest>]) -> T + Sync,
+    ) -> Result<Vec<T>, QueryError> {
         let shift = Shift::new(&selector.timing, self.asked)?;
         self.each_newest_at(selector, steps, shift, take)
     }
 
-    pub(super) fn each_newest_at(
+    pub(super) fn each_newest_at<T: Send>(
         &self,
         selector: &Selector,
         steps: Steps,
         shift: Shift,
-        mut take: impl FnMut(RawSeries, &[Option<Newest>]),
-    ) -> Result<(), QueryError> {
+        take: impl Fn(&RawSeries, &[Option<Newest>]) -> T + Sync,
+    ) -> Result<Vec<T>, QueryError> {
         let lookback = self.lookback();
         let (first, last) = shift.span(steps);
         let interval = Interval {
             min: first.saturating_sub(lookback).saturating_add(1),
             max: last,
         };
-        let raw = self.load_selector(selector, interval)?;
-        let mut newest = vec![None; steps.count];
-        for one in raw {
-            self.check_alive()?;
+        self.each_series(selector, interval, |raw| {
             self.hold(steps.count)?;
             let mut walk = Walk::default();
-            for (step, time) in steps.times().enumerate() {
-                newest[step] = walk.newest(&one, shift.apply(time), lookback);
-            }
-            if newest.iter().any(Option::is_some) {
-                take(one, &newest);
-            }
-        }
-        Ok(())
-    }
-
-    fn load_selector(
-        &self,
-        selector: &Selector,
-        interval: Interval,
-    ) -> Result<Vec<RawSeries>, QueryError> {
-        let detail = if self.counts_only.contains(&selector.span.start) {
-            Detail::CountAndSum
-        } else {
-            Detail::Whole
-        };
-        self.load(&selector.matchers, selector.metric(), interval, detail)
+            let times = steps.times();
+            let newest = times.map(|time| walk.newest(raw, shift.apply(time), lookback));
+            let newest: Vec<Option<Newest>> = newest.collect();
+            let has_any = newest.iter().any(Option::is_some);
+            Ok(has_any.then(|| take(raw, &newest)))
+        })
     }
 
     /// The value between the samples around each step, on a straight line; the last one where none follows.
@@ -206,8 +221,7 @@ impl Eval<'_> {
         let shift = Shift::new(&selector.timing, self.asked)?;
         let lookback = self.lookback();
         // A window of nothing at each step, widened by the lookback on both sides.
-        let vector = RangeVector {
-            series: Vec::new(),
+        let cut = Cut {
             range: 0,
             shift,
             edges: Edges::Smoothed,
@@ -218,22 +232,19 @@ impl Eval<'_> {
             min: first.saturating_sub(lookback).saturating_add(1),
             max: last.saturating_add(lookback),
         };
-        let mut found = Vec::new();
-        for mut raw in self.load_selector(selector, interval)? {
+        self.each_series(selector, interval, |raw| {
             raw.drop_stale();
             self.hold(steps.count)?;
+            let mut bounds = Bounds::default();
             let mut series = Series::empty(raw.labels.clone(), false, steps.count);
             for (step, time) in steps.times().enumerate() {
-                let window = vector.window(&raw, time);
-                if let Some(cell) = self.between(selector, &raw, window, shift.apply(time)) {
+                let window = cut.window(raw, time, &mut bounds);
+                if let Some(cell) = self.between(selector, raw, window, shift.apply(time)) {
                     series.set(step, cell);
                 }
             }
-            if !series.is_empty() {
-                found.push(series);
-            }
-        }
-        Ok(found)
+            Ok((!series.is_empty()).then_some(series))
+        })
     }
 
     fn between(
@@ -277,7 +288,16 @@ impl Eval<'_> {
         steps: Steps,
     ) -> Result<RangeVector, QueryError> {
         match expr.without_parens() {
-            Expr::Range(range) => self.range_selector(range, steps),
+            Expr::Range(range) => {
+                let cut = self.cut(range)?;
+                let whole = |raw: &mut RawSeries| {
+                    let bytes = size_of_val(raw.floats.as_slice());
+                    self.reading.budget.take_bytes(bytes)?;
+                    Ok(Some(raw.clone()))
+                };
+                let series = self.each_cut(range, &cut, steps, whole)?;
+                Ok(RangeVector { series, cut })
+            }
             Expr::Subquery(subquery) => self.subquery(subquery, steps),
             other => Err(QueryError::Evaluation(format!(
                 "{other} is not a range vector"
@@ -285,40 +305,53 @@ impl Eval<'_> {
         }
     }
 
-    /// The samples that the windows of a range selector need.
-    pub(super) fn range_selector(
+    /// What `visit` makes of each series of a range vector, on several threads; in the order of the series' labels.
+    pub(super) fn each_range<T: Send>(
+        &self,
+        expr: &Expr,
+        steps: Steps,
+        visit: impl Fn(&RawSeries, &Cut) -> Result<Option<T>, QueryError> + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        if let Expr::Range(range) = expr.without_parens() {
+            let cut = self.cut(range)?;
+            return self.each_cut(range, &cut, steps, |raw| visit(raw, &cut));
+        }
+        let RangeVector { series, cut } = self.range_vector(expr, steps)?;
+        let crew = &self.reading.crew;
+        let seen = crew.map(series.len(), |at| visit(&series[at], &cut))?;
+        Ok(seen.into_iter().flatten().collect())
+    }
+
+    fn cut(&self, range: &RangeSelector) -> Result<Cut, QueryError> {
+        Ok(Cut {
+            range: range.range.positive_millis(self.asked)?,
+            shift: Shift::new(&range.selector.timing, self.asked)?,
+            edges: range.selector.edges,
+            lookback: self.lookback(),
+        })
+    }
+
+    /// Hands each series of a range selector to `visit`, with the samples that its windows need.
+    fn each_cut<T: Send>(
         &self,
         range: &RangeSelector,
+        cut: &Cut,
         steps: Steps,
-    ) -> Result<RangeVector, QueryError> {
-        let shift = Shift::new(&range.selector.timing, self.asked)?;
-        let length = range.range.positive_millis(self.asked)?;
-        let lookback = self.lookback();
-        let (first, last) = shift.span(steps);
-        let edges = range.selector.edges;
-        let before = if edges == Edges::Plain { 0 } else { lookback };
-        let after = if edges == Edges::Smoothed {
-            lookback
-        } else {
-            0
-        };
+        visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError> + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        let (first, last) = cut.shift.span(steps);
+        let is_plain = cut.edges == Edges::Plain;
+        let before = if is_plain { 0 } else { cut.lookback };
+        let is_smoothed = cut.edges == Edges::Smoothed;
+        let after = if is_smoothed { cut.lookback } else { 0 };
+        let first = first.saturating_sub(cut.range).saturating_sub(before);
         let interval = Interval {
-            min: first
-                .saturating_sub(length)
-                .saturating_sub(before)
-                .saturating_add(1),
+            min: first.saturating_add(1),
             max: last.saturating_add(after),
         };
-        let mut series = self.load_selector(&range.selector, interval)?;
-        for one in &mut series {
-            one.drop_stale();
-        }
-        Ok(RangeVector {
-            series,
-            range: length,
-            shift,
-            edges,
-            lookback,
+        self.each_series(&range.selector, interval, |raw| {
+            raw.drop_stale();
+            visit(raw)
         })
     }
 
@@ -334,10 +367,12 @@ impl Eval<'_> {
         let start = first.saturating_sub(range).div_euclid(step) * step + step;
         let mut vector = RangeVector {
             series: Vec::new(),
-            range,
-            shift,
-            edges: Edges::Plain,
-            lookback: 0,
+            cut: Cut {
+                range,
+                shift,
+                edges: Edges::Plain,
+                lookback: 0,
+            },
         };
         if start > last {
             return Ok(vector);
@@ -384,7 +419,7 @@ fn raw(series: Series, steps: Steps) -> RawSeries {
         floats: floats.map(|(time, value)| (time, *value)).collect(),
         labels: series.labels,
         drop_name: series.drop_name,
-        starts: None,
+        starts: Vec::new(),
         histograms,
     }
 }
@@ -396,20 +431,6 @@ fn forget_resets(histograms: &mut [RawHistogram]) {
         if !matches!(one.value.reset, Gauge | Unknown) {
             Arc::make_mut(&mut one.value).reset = Unknown;
         }
-    }
-}
-
-impl RawSeries {
-    /// Drops the markers that end a series.
-    fn drop_stale(&mut self) {
-        if self.floats.iter().any(|(_, value)| is_absent(*value)) {
-            if let Some(starts) = &mut self.starts {
-                let mut values = self.floats.iter();
-                starts.retain(|_| values.next().is_some_and(|(_, value)| !is_absent(*value)));
-            }
-            self.floats.retain(|(_, value)| !is_absent(*value));
-        }
-        self.histograms.retain(|one| !is_absent(one.value.sum));
     }
 }
 

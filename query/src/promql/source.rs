@@ -1,32 +1,27 @@
-//! The leaves' data: all samples of the selected series within a span of time, from head and files.
+//! The leaves' data: all samples of the selected series within a span of time, from memory and files.
+//!
+//! The row groups of files are read first, in parallel and in columns ([`files`]). Then the series are put together one after
+//! the other, also in parallel, each in the same room as the one before it, and handed to whoever evaluates it.
 
-use std::{cell::LazyCell, collections::HashMap, ops::Deref, sync::Arc};
+mod files;
+mod histograms;
 
-use arrow::{
-    array::{Array, AsArray, BooleanArray, Int64Array},
-    compute::filter_record_batch,
-    datatypes::{Float64Type, Int64Type},
-    record_batch::RecordBatch,
-};
-use datafusion::{
-    common::ScalarValue,
-    prelude::{Expr as Filter, col, lit},
-};
-use demarc_proto::{Matcher, Millis, Nanos, SeriesId, TimeRange};
-use demarc_store::{CounterReset, Histogram as StoredHistogram, SeriesEntry, Snapshot, Table};
-use futures::TryStreamExt;
+use std::sync::Arc;
 
+use demarc_proto::{Millis, Nanos, TimeRange};
+use demarc_store::{Selected, Snapshot};
+
+use self::{files::Stretches, histograms::Found};
 use super::{
+    ast::Selector,
     eval::Eval,
     native::Histogram,
     value::{SeriesLabels, is_absent},
 };
-use crate::{QueryError, reading::with_tenant, table::SnapshotTable};
+use crate::{QueryError, reading::with_tenant};
 
-/// Selections of at most this many series are also filtered by their ids in the scan.
-const MAX_ID_FILTER: usize = 64;
-/// How far before the first wanted histogram others are read, to know whether it follows a counter reset.
-const RESET_LOOKBACK_MS: i64 = 300_000;
+/// Series that are put together by one thread at a time.
+const CHUNK_SERIES: usize = 512;
 
 /// One series, as stored or as a subquery made it: times in milliseconds, ascending, each once.
 #[derive(Clone, Debug)]
@@ -34,8 +29,8 @@ pub(super) struct RawSeries {
     pub(super) labels: SeriesLabels,
     pub(super) drop_name: bool,
     pub(super) floats: Vec<(i64, f64)>,
-    /// Where any is known: when each float began to count; 0 where it is not known.
-    pub(super) starts: Option<Vec<i64>>,
+    /// When each float began to count, 0 where it is not known; empty where none is.
+    pub(super) starts: Vec<i64>,
     pub(super) histograms: Vec<RawHistogram>,
 }
 
@@ -70,295 +65,155 @@ impl Interval {
         let nanos = |millis: i64| Nanos(millis.saturating_mul(1_000_000));
         TimeRange::new(nanos(self.min), nanos(self.max.saturating_add(1)))
     }
+
+    fn millis(self) -> (Millis, Millis) {
+        (Millis(self.min), Millis(self.max))
+    }
 }
 
-/// The place of each series that is looked for.
-type Wanted = HashMap<SeriesId, usize>;
-
-/// The rows of one series while they are read.
-#[derive(Default)]
-struct Rows {
-    floats: Vec<(i64, f64)>,
-    /// As long as `floats`, or empty when none is known.
-    starts: Vec<i64>,
-    histograms: Vec<(i64, StoredHistogram)>,
+/// The series of one tenant that a selector selects, and where their samples are.
+struct Source<'a> {
+    snapshot: &'a Snapshot,
+    series: Selected,
+    interval: Interval,
+    detail: Detail,
+    in_files: Stretches,
+    histograms: Found,
 }
 
 impl Eval<'_> {
-    /// All samples of the series that satisfy `matchers`, stale markers among them, sorted by labels.
-    pub(super) fn load(
+    /// Hands each series of `selector` that has samples in `interval`, stale markers among them, to `visit`, on several
+    /// threads. What it returns comes in the order of the series' labels.
+    pub(super) fn each_series<T: Send>(
         &self,
-        matchers: &[Matcher],
-        metric: Option<&str>,
+        selector: &Selector,
+        interval: Interval,
+        visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError> + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        let mut found: Vec<(T, Option<SeriesLabels>)> = Vec::new();
+        let is_federated = self.reading.is_federated();
+        for (snapshot, matchers) in self.reading.matched(&selector.matchers)? {
+            let Some(range) = interval.range() else {
+                continue;
+            };
+            let series = snapshot.select_numbered(&matchers, Some(range))?;
+            self.reading.budget.take_series(series.entries.len())?;
+            let source = self.source(snapshot, series, interval, self.detail(selector))?;
+            let visit = |raw: &mut RawSeries| {
+                if is_federated {
+                    raw.labels = with_tenant(&raw.labels, snapshot.tenant()).into();
+                }
+                let seen = visit(raw)?;
+                let labels = is_federated.then(|| raw.labels.clone());
+                Ok(seen.map(|one| (one, labels)))
+            };
+            found.extend(self.each_of(&source, visit)?);
+        }
+        if is_federated {
+            found.sort_by(|a, b| a.1.as_deref().cmp(&b.1.as_deref()));
+        }
+        Ok(found.into_iter().map(|(one, _)| one).collect())
+    }
+
+    fn detail(&self, selector: &Selector) -> Detail {
+        if self.counts_only.contains(&selector.span.start) {
+            Detail::CountAndSum
+        } else {
+            Detail::Whole
+        }
+    }
+
+    fn source<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        series: Selected,
         interval: Interval,
         detail: Detail,
-    ) -> Result<Vec<RawSeries>, QueryError> {
-        let mut series = Vec::new();
-        for (snapshot, matchers) in self.reading.matched(matchers)? {
-            let mut of_tenant = self.load_from(snapshot, &matchers, metric, interval, detail)?;
-            if self.reading.is_federated() {
-                for one in &mut of_tenant {
-                    one.labels = with_tenant(&one.labels, snapshot.tenant()).into();
-                }
-            }
-            series.extend(of_tenant);
-        }
-        if self.reading.is_federated() {
-            series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        }
-        Ok(series)
-    }
-
-    /// As [`Self::load`], of one tenant.
-    fn load_from(
-        &self,
-        snapshot: &Snapshot,
-        matchers: &[Matcher],
-        metric: Option<&str>,
-        interval: Interval,
-        detail: Detail,
-    ) -> Result<Vec<RawSeries>, QueryError> {
-        let Some(range) = interval.range() else {
-            return Ok(Vec::new());
-        };
-        let entries = snapshot.select(matchers, Some(range))?;
-        self.reading.budget.take_series(entries.len())?;
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<SeriesId> = entries.iter().map(|one| one.id).collect();
-        let wanted: LazyCell<Wanted, _> =
-            LazyCell::new(|| (0..).zip(&ids).map(|(at, id)| (*id, at)).collect());
-        let mut rows: Vec<Rows> = Vec::new();
-        rows.resize_with(entries.len(), Rows::default);
-        let (samples, histograms) = (Table::Samples, Table::Histograms);
-        self.scan((snapshot, samples), &wanted, metric, interval, |batch| {
-            collect_floats(batch, &wanted, interval, &mut rows)
-        })?;
-        let times = (Millis(interval.min), Millis(interval.max));
-        let mut count = 0;
-        snapshot.head_points(&ids, times, |place, time, value, start| {
-            rows[place].push(time, value, start.unwrap_or(0));
-            count += 1;
-        });
-        self.count(count)?;
-        let with_lookback = Interval {
-            min: interval.min.saturating_sub(RESET_LOOKBACK_MS),
-            max: interval.max,
-        };
-        let tables = (snapshot, histograms);
-        self.scan(tables, &wanted, metric, with_lookback, |batch| {
-            collect_histograms(batch, &wanted, with_lookback, &mut rows)
-        })?;
-        for batch in snapshot.head(histograms) {
-            self.check_alive()?;
-            self.count(collect_histograms(
-                &batch,
-                &wanted,
-                with_lookback,
-                &mut rows,
-            )?)?;
-        }
-        let mut series = Vec::new();
-        for (entry, rows) in entries.into_iter().zip(rows) {
-            if let Some(one) = finish(entry, rows, interval, detail) {
-                series.push(one);
-            }
-        }
-        Ok(series)
-    }
-
-    /// Hands every batch of the files that can hold wanted rows to `take`, oldest writes first.
-    fn scan(
-        &self,
-        (snapshot, table): (&Snapshot, Table),
-        wanted: &impl Deref<Target = Wanted>,
-        metric: Option<&str>,
-        interval: Interval,
-        mut take: impl FnMut(&RecordBatch) -> Result<usize, QueryError>,
-    ) -> Result<(), QueryError> {
-        let overlaps = |min: Option<i64>, max: Option<i64>| {
-            min.is_none_or(|min| min <= interval.max) && max.is_none_or(|max| max >= interval.min)
-        };
-        let files = snapshot.files(table);
-        if files
-            .iter()
-            .any(|file| overlaps(file.min_time, file.max_time))
-        {
-            for batch in self.scan_files((snapshot, table), wanted, metric, interval)? {
-                self.count(take(&batch)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn scan_files(
-        &self,
-        (snapshot, table): (&Snapshot, Table),
-        wanted: &Wanted,
-        metric: Option<&str>,
-        interval: Interval,
-    ) -> Result<Vec<RecordBatch>, QueryError> {
-        let mut filter = col("time")
-            .gt_eq(lit(interval.min))
-            .and(col("time").lt_eq(lit(interval.max)));
-        if let Some(metric) = metric {
-            filter = filter.and(col("metric").eq(lit(metric)));
-        }
-        if wanted.len() <= MAX_ID_FILTER {
-            filter = filter.and(col("series_id").in_list(ids(wanted), false));
-        }
-        let limit = self.config.max_samples;
-        self.runtime.block_on(async {
-            let context = self.reading.session(snapshot)?;
-            let source = SnapshotTable::files_only(snapshot, table);
-            let mut frame = context.read_table(Arc::new(source))?.filter(filter)?;
-            if table == Table::Samples {
-                frame = frame.select_columns(&["series_id", "time", "value", "start_time"])?;
-            }
-            let mut stream = frame.execute_stream().await?;
-            let (mut batches, mut rows) = (Vec::new(), 0);
-            while let Some(batch) = stream.try_next().await? {
-                self.check_alive()?;
-                rows += batch.num_rows();
-                if rows > limit {
-                    return Err(super::eval::too_many_samples(limit));
-                }
-                batches.push(batch);
-            }
-            Ok(batches)
-        })
-    }
-}
-
-fn ids(wanted: &Wanted) -> Vec<Filter> {
-    wanted
-        .keys()
-        .map(|id| lit(ScalarValue::Binary(Some(id.to_bytes().to_vec()))))
-        .collect()
-}
-
-fn shape(column: &str) -> QueryError {
-    QueryError::Evaluation(format!("the column {column} is missing or of another type"))
-}
-
-/// Which row of a batch belongs to which wanted series.
-struct Places<'a> {
-    ids: &'a arrow::array::BinaryArray,
-    times: &'a Int64Array,
-    /// Rows of one series follow each other in files and mostly in the head: its place is looked up once per run.
-    run: Option<(&'a [u8], Option<usize>)>,
-}
-
-impl<'a> Places<'a> {
-    fn of(batch: &'a RecordBatch) -> Result<Self, QueryError> {
-        let ids = batch.column_by_name("series_id");
-        let ids = ids.and_then(|column| column.as_binary_opt::<i32>());
-        let times = batch.column_by_name("time");
-        let times = times.and_then(|column| column.as_primitive_opt::<Int64Type>());
-        Ok(Self {
-            ids: ids.ok_or_else(|| shape("series_id"))?,
-            times: times.ok_or_else(|| shape("time"))?,
-            run: None,
+    ) -> Result<Source<'s>, QueryError> {
+        let in_files = self.in_files(snapshot, &series.entries, interval)?;
+        let histograms = self.stored_histograms(snapshot, &series.entries, interval)?;
+        Ok(Source {
+            snapshot,
+            series,
+            interval,
+            detail,
+            in_files,
+            histograms,
         })
     }
 
-    fn place(&mut self, row: usize, wanted: &Wanted, interval: Interval) -> Option<usize> {
-        let time = self.times.value(row);
-        if time < interval.min || time > interval.max {
-            return None;
-        }
-        let bytes = self.ids.value(row);
-        match self.run {
-            Some((id, place)) if id == bytes => place,
-            _ => {
-                let id = SeriesId::from_bytes(bytes);
-                let place = id.and_then(|id| wanted.get(&id)).copied();
-                self.run = Some((bytes, place));
-                place
-            }
-        }
+    fn each_of<T: Send>(
+        &self,
+        source: &Source<'_>,
+        visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError> + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        let count = source.series.entries.len();
+        let crew = &self.reading.crew;
+        let chunks = crew.map(count.div_ceil(CHUNK_SERIES), |chunk| {
+            let from = chunk * CHUNK_SERIES;
+            self.each_within(source, from..(from + CHUNK_SERIES).min(count), &visit)
+        })?;
+        Ok(chunks.into_iter().flatten().collect())
     }
-}
 
-fn collect_floats(
-    batch: &RecordBatch,
-    wanted: &Wanted,
-    interval: Interval,
-    rows: &mut [Rows],
-) -> Result<usize, QueryError> {
-    let mut places = Places::of(batch)?;
-    let values = batch.column_by_name("value");
-    let values = values
-        .and_then(|column| column.as_primitive_opt::<Float64Type>())
-        .ok_or_else(|| shape("value"))?;
-    let starts = batch.column_by_name("start_time");
-    let starts = starts.and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let starts = starts.filter(|column| column.null_count() < column.len());
-    let mut count = 0;
-    for row in 0..batch.num_rows() {
-        if let Some(place) = places.place(row, wanted, interval) {
-            let start = starts.map_or(0, |column| {
-                if column.is_valid(row) {
-                    column.value(row)
-                } else {
-                    0
-                }
+    /// As [`Self::each_of`], of the series of some places.
+    fn each_within<T>(
+        &self,
+        source: &Source<'_>,
+        places: std::ops::Range<usize>,
+        visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError>,
+    ) -> Result<Vec<T>, QueryError> {
+        let Some(first) = source.series.entries.get(places.start) else {
+            return Ok(Vec::new());
+        };
+        // Memory is read in the order of the series' numbers.
+        let mut order: Vec<usize> = places.clone().collect();
+        order.sort_unstable_by_key(|place| source.series.numbers[*place]);
+        let mut memory = source.snapshot.in_memory(source.interval.millis());
+        let mut raw = RawSeries::empty(SeriesLabels::Stored(Arc::clone(first)));
+        let mut seen: Vec<Option<T>> = Vec::new();
+        seen.resize_with(places.len(), || None);
+        for place in order {
+            raw.clear();
+            raw.labels = SeriesLabels::Stored(Arc::clone(&source.series.entries[place]));
+            source.in_files.read(place, &mut raw);
+            let loaded = raw.floats.len();
+            memory.read(source.series.numbers[place], |time, value, start| {
+                raw.push(time, value, start);
             });
-            let sample = (places.times.value(row), values.value(row), start);
-            rows[place].push(sample.0, sample.1, sample.2);
-            count += 1;
+            self.count(raw.floats.len() - loaded)?;
+            raw.sort_floats();
+            if let Some(histograms) = source.histograms.get(&place) {
+                raw.histograms = histograms::with_resets(histograms, &raw.floats, source.detail);
+                raw.histograms.retain(|one| one.time >= source.interval.min);
+            }
+            if !raw.floats.is_empty() || !raw.histograms.is_empty() {
+                seen[place - places.start] = visit(&mut raw)?;
+            }
+        }
+        Ok(seen.into_iter().flatten().collect())
+    }
+}
+
+impl RawSeries {
+    fn empty(labels: SeriesLabels) -> Self {
+        Self {
+            labels,
+            drop_name: false,
+            floats: Vec::new(),
+            starts: Vec::new(),
+            histograms: Vec::new(),
         }
     }
-    Ok(count)
-}
 
-fn collect_histograms(
-    batch: &RecordBatch,
-    wanted: &Wanted,
-    interval: Interval,
-    rows: &mut [Rows],
-) -> Result<usize, QueryError> {
-    let mut places = Places::of(batch)?;
-    let found: Vec<Option<usize>> = (0..batch.num_rows())
-        .map(|row| places.place(row, wanted, interval))
-        .collect();
-    let mask: BooleanArray = found.iter().map(|place| Some(place.is_some())).collect();
-    if mask.true_count() == 0 {
-        return Ok(0);
+    /// Makes room for another series.
+    fn clear(&mut self) {
+        self.drop_name = false;
+        self.floats.clear();
+        self.starts.clear();
+        self.histograms.clear();
     }
-    let kept = filter_record_batch(batch, &mask).map_err(demarc_store::StoreError::from)?;
-    let read = StoredHistogram::from_batch(&kept)?;
-    for ((_, time, histogram), place) in read.into_iter().zip(found.into_iter().flatten()) {
-        rows[place].histograms.push((time.0, histogram));
-    }
-    Ok(kept.num_rows())
-}
 
-/// Sorts the rows of a series; of two at one time, the later written counts.
-fn finish(
-    entry: Arc<SeriesEntry>,
-    mut rows: Rows,
-    interval: Interval,
-    detail: Detail,
-) -> Option<RawSeries> {
-    rows.sort_floats();
-    keep_last(&mut rows.histograms, |(time, _)| *time);
-    let mut histograms = with_resets(&rows, detail);
-    histograms.retain(|one| one.time >= interval.min);
-    if rows.floats.is_empty() && histograms.is_empty() {
-        return None;
-    }
-    Some(RawSeries {
-        labels: SeriesLabels::Stored(entry),
-        drop_name: false,
-        starts: (!rows.starts.is_empty()).then_some(rows.starts),
-        floats: rows.floats,
-        histograms,
-    })
-}
-
-impl Rows {
     fn push(&mut self, time: i64, value: f64, start: i64) {
         if start != 0 || !self.starts.is_empty() {
             self.starts.resize(self.floats.len(), 0);
@@ -367,6 +222,7 @@ impl Rows {
         self.floats.push((time, value));
     }
 
+    /// Sorts the floats; of two at one time, the later written counts.
     fn sort_floats(&mut self) {
         if self.starts.is_empty() {
             keep_last(&mut self.floats, |(time, _)| *time);
@@ -376,6 +232,17 @@ impl Rows {
         let mut both: Vec<((i64, f64), i64)> = both.map(|(one, start)| (*one, *start)).collect();
         keep_last(&mut both, |((time, _), _)| *time);
         (self.floats, self.starts) = both.into_iter().unzip();
+    }
+
+    /// Drops the markers that end a series.
+    pub(super) fn drop_stale(&mut self) {
+        if self.floats.iter().any(|(_, value)| is_absent(*value)) {
+            let mut values = self.floats.iter();
+            let is_kept = |_: &i64| values.next().is_some_and(|(_, value)| !is_absent(*value));
+            self.starts.retain(is_kept);
+            self.floats.retain(|(_, value)| !is_absent(*value));
+        }
+        self.histograms.retain(|one| !is_absent(one.value.sum));
     }
 }
 
@@ -389,54 +256,4 @@ fn keep_last<T>(rows: &mut Vec<T>, time: impl Fn(&T) -> i64) {
     rows.reverse();
     rows.dedup_by_key(|row| time(row));
     rows.reverse();
-}
-
-/// Says of each histogram what a reader of Prometheus' storage knows of counter resets before it: within a run of growing
-/// histograms there is none, and of the first of a run nothing is known. Where only counts and sums are read, the buckets
-/// are compared now, as nobody can later.
-fn with_resets(rows: &Rows, detail: Detail) -> Vec<RawHistogram> {
-    let mut found: Vec<RawHistogram> = Vec::with_capacity(rows.histograms.len());
-    let mut before: Option<(i64, Histogram)> = None;
-    for (time, stored) in &rows.histograms {
-        let mut histogram = Histogram::from_stored(stored);
-        let is_stale = is_absent(histogram.sum);
-        if histogram.reset != CounterReset::Gauge {
-            histogram.reset = match &before {
-                _ if is_stale => CounterReset::Unknown,
-                Some((earlier, last)) if continues(&histogram, last, rows, *earlier, *time) => {
-                    CounterReset::NotReset
-                }
-                _ => CounterReset::Unknown,
-            };
-            if detail == Detail::CountAndSum
-                && histogram.reset == CounterReset::Unknown
-                && let Some((_, last)) = &before
-                && !is_stale
-            {
-                histogram.reset = if histogram.is_reset_since(last) {
-                    CounterReset::Reset
-                } else {
-                    CounterReset::NotReset
-                };
-            }
-        }
-        let value = match detail {
-            Detail::Whole => histogram.clone(),
-            Detail::CountAndSum => histogram.without_buckets(),
-        };
-        found.push(RawHistogram {
-            time: *time,
-            start: stored.start.map_or(0, |start| start.0),
-            value: Arc::new(value),
-        });
-        before = (!is_stale).then_some((*time, histogram));
-    }
-    found
-}
-
-/// Whether a histogram goes on from the one before it, with no plain number between them.
-fn continues(now: &Histogram, last: &Histogram, rows: &Rows, earlier: i64, time: i64) -> bool {
-    let next = rows.floats.partition_point(|(at, _)| *at <= earlier);
-    let is_interrupted = rows.floats.get(next).is_some_and(|(at, _)| *at < time);
-    last.reset != CounterReset::Gauge && !is_interrupted && now.continues(last)
 }

@@ -223,6 +223,9 @@ pub(super) fn same_labelset() -> QueryError {
 
 /// Joins series with the same labels, as long as no step has a value of two of them; sorts by labels.
 pub(super) fn merge_same(series: Vec<Series>) -> Result<Vec<Series>, QueryError> {
+    if series.is_sorted_by(|a, b| *a.labels < *b.labels) {
+        return Ok(series);
+    }
     let mut merged: BTreeMap<SortedLabels, Series> = BTreeMap::new();
     for one in series {
         let key = SortedLabels(one.labels.clone());

@@ -8,7 +8,7 @@ use super::{
     over_time,
     rate::{self, Counter},
     regression,
-    selector::{RangeVector, Window},
+    selector::{Bounds, Cut, Window},
     source::RawSeries,
     value::{Cell, Series, Steps},
 };
@@ -61,10 +61,7 @@ impl Eval<'_> {
             parameters.push(self.scalar(other, steps)?);
         }
         self.note_parameters(call, &parameters, argument)?;
-        let vector = self.range_vector(argument, steps)?;
-        let mut found = Vec::with_capacity(vector.series.len());
-        for raw in &vector.series {
-            self.check_alive()?;
+        self.each_range(argument, steps, |raw, cut| {
             self.hold(steps.count)?;
             let context = Context {
                 eval: self,
@@ -74,12 +71,12 @@ impl Eval<'_> {
                 time: 0,
                 edges,
             };
-            if let Some(series) = apply(function, &vector, raw, &parameters, context, steps) {
+            let series = apply(function, (raw, cut), &parameters, context, steps);
+            Ok(series.map(|series| {
                 self.note_no_counter(name, raw, &series, argument.span());
-                found.push(keep_name(name, raw, series));
-            }
-        }
-        Ok(found)
+                keep_name(name, raw, series)
+            }))
+        })
     }
 
     fn note_parameters(
@@ -140,8 +137,7 @@ impl Eval<'_> {
 
 fn apply(
     function: WindowFn,
-    vector: &RangeVector,
-    raw: &RawSeries,
+    (raw, cut): (&RawSeries, &Cut),
     parameters: &[Vec<f64>],
     mut context: Context<'_>,
     steps: Steps,
@@ -149,8 +145,9 @@ fn apply(
     let mut at_step = vec![0.0; parameters.len()];
     let mut series = Series::empty(raw.labels.clone(), true, steps.count);
     let mut is_empty = true;
+    let mut bounds = Bounds::default();
     for (step, time) in steps.times().enumerate() {
-        let window = vector.window(raw, time);
+        let window = cut.window(raw, time, &mut bounds);
         if window.is_empty() {
             continue;
         }

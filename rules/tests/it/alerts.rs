@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use demarc_proto::{Labels, METRIC_NAME, ManualClock, Millis, Nanos, TenantId};
 use demarc_query::{Engine, QueryConfig, Value};
 use demarc_rules::{RuleSet, Rules, RulesConfig, Scope, Transition};
-use demarc_store::{MetricRows, Rows, Sample, Store, StoreConfig};
+use demarc_store::{Buckets, Histogram, MetricRows, Rows, Sample, Store, StoreConfig};
 use tempfile::TempDir;
 
 const FILE: &str = "
@@ -15,6 +15,8 @@ groups:
     rules:
       - record: job:errors:sum
         expr: sum by (job) (errors)
+      - record: job:latency:sum
+        expr: sum by (job) (latency)
       - alert: TooManyErrors
         expr: job:errors:sum > 5
         for: 20s
@@ -190,4 +192,44 @@ async fn a_group_is_evaluated_once_an_interval() {
         bed.now().0 - groups[0].evaluated_at.unwrap().to_millis().0,
         3000
     );
+}
+
+/// A histogram of two observations for each of two instances.
+fn latencies(time: Millis) -> Rows {
+    let histogram = Histogram {
+        count: 2.0,
+        sum: 3.0,
+        positive: Buckets {
+            offset: 1,
+            counts: vec![2.0],
+        },
+        ..Histogram::default()
+    };
+    let metrics = ["a", "b"].map(|instance| MetricRows {
+        labels: Labels::from_pairs([
+            (METRIC_NAME, "latency"),
+            ("job", "api"),
+            ("instance", instance),
+        ]),
+        histograms: vec![(time, histogram.clone())],
+        ..MetricRows::default()
+    });
+    Rows {
+        metrics: metrics.into(),
+        ..Rows::default()
+    }
+}
+
+#[tokio::test]
+async fn a_native_histogram_is_recorded_and_ends_with_its_source() {
+    let bed = Bed::new().await;
+    let rows = latencies(bed.now());
+    bed.store.append(&bed.tenant, rows).await.unwrap();
+    bed.rules.evaluate().await;
+    let count = "histogram_count(job:latency:sum) == 4 and histogram_sum(job:latency:sum) == 6";
+    assert_eq!(bed.count(count).await, 1);
+    // Nothing comes any more: the source is gone after the lookback, and what was recorded ends.
+    bed.clock.advance(Duration::from_secs(301));
+    bed.rules.evaluate().await;
+    assert_eq!(bed.count("job:latency:sum").await, 0);
 }

@@ -31,7 +31,7 @@ fn select(index: &SeriesIndex, matchers: &[Matcher]) -> Vec<String> {
         days: None,
         visible: index.len(),
     };
-    let found = index.select(&selection).unwrap();
+    let found = index.select(&selection).unwrap().entries;
     found.iter().map(|entry| entry.labels.to_string()).collect()
 }
 
@@ -144,7 +144,7 @@ fn a_reader_sees_the_series_and_days_that_it_may() {
             days,
             visible,
         };
-        index.select(&selection).unwrap().len()
+        index.select(&selection).unwrap().numbers.len()
     };
     assert_eq!(count(visible, None), 1);
     assert_eq!(count(index.len(), None), 2);
@@ -153,6 +153,22 @@ fn a_reader_sees_the_series_and_days_that_it_may() {
     assert_eq!(count(visible, Some((day, day))), 0);
     assert!(index.is_known(known, Day::of_millis(Millis(1))));
     assert!(!index.is_known(known, Day::of_millis(Millis(day))));
+}
+
+#[test]
+fn many_series_come_in_the_order_of_their_labels() {
+    let index = SeriesIndex::default();
+    let mut all: BTreeSet<Labels> = BTreeSet::new();
+    for round in 0..3_u32 {
+        for n in 0..400_u32 {
+            let (n, round) = ((n * 7919 % 401).to_string(), round.to_string());
+            let labels = Labels::from_pairs([("__name__", "up"), ("n", &n), ("round", &round)]);
+            insert(&index, labels.clone(), Millis(0));
+            all.insert(labels);
+        }
+        let found = select(&index, &[Matcher::equal("__name__", "up")]);
+        assert!(found.into_iter().eq(all.iter().map(Labels::to_string)));
+    }
 }
 
 proptest! {
@@ -177,6 +193,20 @@ proptest! {
         };
         let holds = |labels: &&Labels| matchers.iter().all(|one| plain(one, labels.get(&one.name)));
         let expected: Vec<String> = sets.iter().filter(holds).map(Labels::to_string).collect();
-        prop_assert_eq!(select(&index(&sets), &matchers), expected);
+        let index = index(&sets);
+        prop_assert_eq!(select(&index, &matchers), expected);
+        let selection = Selection {
+            matchers: &matchers,
+            days: None,
+            visible: index.len(),
+        };
+        let pairs = || sets.iter().filter(holds).flat_map(|labels| labels.iter());
+        let names: BTreeSet<&str> = pairs().map(|(name, _)| name).collect();
+        prop_assert!(index.label_names(&selection).unwrap().iter().eq(names));
+        for name in ["a", "b", "d"] {
+            let values: BTreeSet<&str> =
+                pairs().filter(|pair| pair.0 == name).map(|(_, value)| value).collect();
+            prop_assert!(index.label_values(name, &selection).unwrap().iter().eq(values));
+        }
     }
 }

@@ -22,4 +22,5 @@ mod power_cut;
 mod recovery;
 mod retention;
 mod round_trip;
+mod scan;
 mod snapshot;

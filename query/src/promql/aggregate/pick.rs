@@ -35,7 +35,10 @@ impl Eval<'_> {
             }
         }
         let members = members(groups);
-        let shares: Vec<f64> = series.iter().map(|one| share(&one.labels)).collect();
+        let shares: Vec<f64> = match aggregate.op {
+            AggregateOp::LimitRatio => series.iter().map(|one| share(&one.labels)).collect(),
+            _ => Vec::new(),
+        };
         let mut is_kept = vec![false; series.len()];
         for (step, parameter) in parameters.iter().enumerate().take(steps.count) {
             is_kept.fill(false);
@@ -95,7 +98,9 @@ fn kept(
     }
     let floats = present.filter(|at| !is_absent(series[*at].floats[step]));
     let mut best: Vec<usize> = floats.collect();
-    best.sort_by(|a, b| {
+    // Of equal values, those of the series that come first.
+    let in_order = |a: &usize, b: &usize| {
+        let (at, bt) = (a, b);
         let (a, b) = (series[*a].floats[step], series[*b].floats[step]);
         let ordering = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
         let ordering = if op == AggregateOp::Topk {
@@ -103,8 +108,11 @@ fn kept(
         } else {
             ordering
         };
-        a.is_nan().cmp(&b.is_nan()).then(ordering)
-    });
+        a.is_nan().cmp(&b.is_nan()).then(ordering).then(at.cmp(bt))
+    };
+    if count < best.len() {
+        best.select_nth_unstable_by(count, in_order);
+    }
     best.truncate(count);
     best
 }

@@ -1,0 +1,231 @@
+//! The wanted samples of one row group, in columns.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, Float64Array, Int64Array,
+        RecordBatch,
+    },
+    datatypes::{Float64Type, Int32Type, Int64Type},
+};
+use demarc_proto::{Millis, SeriesId};
+
+use super::Wanted;
+use crate::{StoreError, Table};
+
+/// Samples of several series, in columns: times in milliseconds, and values.
+#[derive(Clone, Debug, Default)]
+pub struct Fragment {
+    /// The times of the samples.
+    pub times: Vec<i64>,
+    /// Their values, stale markers among them.
+    pub values: Vec<f64>,
+    /// When each began to count, 0 where it is not known; empty where none is.
+    pub starts: Vec<i64>,
+    /// Which of them are of one series.
+    pub stretches: Vec<Stretch>,
+}
+
+/// Neighbouring samples of one series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The place of the series.
+    pub place: u32,
+    /// The first of them.
+    pub from: u32,
+    /// The first one after them.
+    pub to: u32,
+}
+
+/// A fragment while it is read.
+pub(super) struct Reading<'a> {
+    wanted: &'a Wanted,
+    range: (i64, i64),
+    /// The ids of the last batch, and the place of each.
+    places: Option<(ArrayRef, Vec<Option<u32>>)>,
+    fragment: Fragment,
+}
+
+/// The columns of a batch.
+struct Columns<'a> {
+    ids: &'a DictionaryArray<Int32Type>,
+    times: &'a [i64],
+    values: Option<&'a Float64Array>,
+    digits: Option<(&'a Int64Array, &'a Float64Array)>,
+    starts: Option<&'a Int64Array>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, StoreError> {
+        let int = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+        let float = |name| {
+            batch
+                .column_by_name(name)?
+                .as_primitive_opt::<Float64Type>()
+        };
+        let ids = batch.column_by_name("series_id");
+        let ids = ids.and_then(|column| column.as_dictionary_opt());
+        Ok(Self {
+            ids: ids.ok_or_else(|| shape("series_id"))?,
+            times: int("time").ok_or_else(|| shape("time"))?.values(),
+            values: float("value"),
+            digits: int("value_digits").zip(float("value_divisor")),
+            starts: int("start_time"),
+        })
+    }
+}
+
+fn shape(column: &'static str) -> StoreError {
+    StoreError::Value {
+        table: Table::Samples,
+        column,
+        reason: "missing in a file, or of another type".to_owned(),
+    }
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(wanted: &'a Wanted, range: (Millis, Millis)) -> Self {
+        Self {
+            wanted,
+            range: (range.0.0, range.1.0),
+            places: None,
+            fragment: Fragment::default(),
+        }
+    }
+
+    pub(super) fn finish(self) -> Fragment {
+        self.fragment
+    }
+
+    /// Adds the wanted rows of a batch.
+    pub(super) fn take(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        let columns = Columns::of(batch)?;
+        self.look_up(columns.ids.values())?;
+        let Some((_, places)) = self.places.take() else {
+            return Ok(());
+        };
+        let keys = columns.ids.keys().values();
+        let mut from = 0;
+        // Rows of one series follow each other.
+        for same in keys.chunk_by(|a, b| a == b) {
+            let to = from + same.len();
+            let place = usize::try_from(same[0]).ok().and_then(|at| places.get(at));
+            if let Some(place) = place.copied().flatten() {
+                self.take_rows(place, &columns, (from, to));
+            }
+            from = to;
+        }
+        self.places = Some((Arc::clone(columns.ids.values()), places));
+        Ok(())
+    }
+
+    /// Finds the place of each id of a dictionary, unless it is that of the batch before.
+    fn look_up(&mut self, ids: &ArrayRef) -> Result<(), StoreError> {
+        if matches!(&self.places, Some((known, _)) if Arc::ptr_eq(known, ids)) {
+            return Ok(());
+        }
+        let column = ids
+            .as_binary_opt::<i32>()
+            .ok_or_else(|| shape("series_id"))?;
+        self.places = Some((Arc::clone(ids), self.wanted.places(column)));
+        Ok(())
+    }
+
+    fn take_rows(&mut self, place: u32, columns: &Columns<'_>, (from, to): (usize, usize)) {
+        let times = &columns.times[from..to];
+        if !times.is_sorted() {
+            // Only another program writes files so.
+            for at in from..to {
+                let time = columns.times[at];
+                if self.range.0 <= time && time <= self.range.1 {
+                    self.push(place, columns, (at, at + 1));
+                }
+            }
+            return;
+        }
+        let first = times.partition_point(|time| *time < self.range.0);
+        let last = times.partition_point(|time| *time <= self.range.1);
+        if first < last {
+            self.push(place, columns, (from + first, from + last));
+        }
+    }
+
+    fn push(&mut self, place: u32, columns: &Columns<'_>, (from, to): (usize, usize)) {
+        let fragment = &mut self.fragment;
+        let begin = fragment.times.len();
+        fragment.times.extend_from_slice(&columns.times[from..to]);
+        push_values(&mut fragment.values, columns, (from, to));
+        if let Some(starts) = columns.starts {
+            let start = |at| {
+                if starts.is_valid(at) {
+                    starts.value(at)
+                } else {
+                    0
+                }
+            };
+            // What came before in another batch has starts as well: the column is read for all or for none.
+            fragment.starts.extend((from..to).map(start));
+        }
+        let [begin, end] = [begin, fragment.times.len()]
+            .map(|at| u32::try_from(at).expect("a row group has fewer than 2^32 rows"));
+        match fragment.stretches.last_mut() {
+            Some(last) if last.place == place && last.to == begin => last.to = end,
+            _ => fragment.stretches.push(Stretch {
+                place,
+                from: begin,
+                to: end,
+            }),
+        }
+    }
+}
+
+fn push_values(values: &mut Vec<f64>, columns: &Columns<'_>, (from, to): (usize, usize)) {
+    match (columns.values, columns.digits) {
+        (None, Some((digits, divisors))) => {
+            let digits = &digits.values()[from..to];
+            let divisors = &divisors.values()[from..to];
+            values.extend(digits.iter().zip(divisors).map(|(a, b)| *a as f64 / b));
+        }
+        (Some(whole), Some((digits, divisors))) => {
+            values.extend((from..to).map(|at| {
+                if whole.is_valid(at) {
+                    whole.value(at)
+                } else {
+                    digits.value(at) as f64 / divisors.value(at)
+                }
+            }));
+        }
+        (Some(whole), None) => values.extend_from_slice(&whole.values()[from..to]),
+        (None, None) => values.resize(values.len() + (to - from), f64::NAN),
+    }
+}
+
+impl Wanted {
+    /// The place of each id, in the order of a file: ascending as long as the metric is the same.
+    fn places(&self, ids: &BinaryArray) -> Vec<Option<u32>> {
+        let (mut at, mut last) = (0, SeriesId(0));
+        let place = |bytes: Option<&[u8]>| {
+            let id = SeriesId::from_bytes(bytes?)?;
+            if id < last {
+                at = 0;
+            }
+            last = id;
+            at += gallop(&self.ids[at..], id);
+            let (found, place) = self.ids.get(at)?;
+            (*found == id).then_some(*place)
+        };
+        ids.iter().map(place).collect()
+    }
+}
+
+/// How many of `ids` are less than `id`; few steps where it is close.
+fn gallop(ids: &[(SeriesId, u32)], id: SeriesId) -> usize {
+    let mut step = 1;
+    while ids.get(step - 1).is_some_and(|(one, _)| *one < id) {
+        step *= 2;
+    }
+    let (from, to) = (step / 2, (step - 1).min(ids.len()));
+    let from = from.min(to);
+    from + ids[from..to].partition_point(|(one, _)| *one < id)
+}
