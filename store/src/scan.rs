@@ -11,7 +11,7 @@ use std::{
     fs::File,
     io::{self, Cursor},
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::Path,
     sync::Arc,
 };
 
@@ -185,7 +185,7 @@ struct Span {
 }
 
 impl Span {
-    fn read(path: &PathBuf, (start, len): (u64, usize)) -> io::Result<Self> {
+    fn read(path: &Path, (start, len): (u64, usize)) -> io::Result<Self> {
         let mut bytes = vec![0; len];
         File::open(path)?.read_exact_at(&mut bytes, start)?;
         Ok(Self {

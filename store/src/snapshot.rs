@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -128,7 +128,7 @@ impl Snapshot {
     }
 
     /// What the end of a file of `table` says.
-    pub(crate) fn footer(&self, table: Table, path: &PathBuf) -> Result<Arc<Footer>, StoreError> {
+    pub(crate) fn footer(&self, table: Table, path: &Path) -> Result<Arc<Footer>, StoreError> {
         self.integrity.footers.of(table, path)
     }
 

@@ -1,6 +1,11 @@
 //! What the ends of data files say of their row groups, kept in memory for the files that were read last.
 
-use std::{collections::HashMap, fs::File, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use demarc_proto::SeriesId;
@@ -66,7 +71,7 @@ struct Kept {
 
 impl Footers {
     /// The footer of a file of `table`. Data files never change.
-    pub(crate) fn of(&self, table: Table, path: &PathBuf) -> Result<Arc<Footer>, StoreError> {
+    pub(crate) fn of(&self, table: Table, path: &Path) -> Result<Arc<Footer>, StoreError> {
         if let Some(footer) = self.known.lock().find(path) {
             return Ok(footer);
         }
@@ -84,14 +89,14 @@ impl Footers {
 }
 
 impl Known {
-    fn find(&mut self, path: &PathBuf) -> Option<Arc<Footer>> {
+    fn find(&mut self, path: &Path) -> Option<Arc<Footer>> {
         self.uses += 1;
         let kept = self.by_path.get_mut(path)?;
         kept.used = self.uses;
         Some(Arc::clone(&kept.footer))
     }
 
-    fn keep(&mut self, path: &PathBuf, footer: &Arc<Footer>) {
+    fn keep(&mut self, path: &Path, footer: &Arc<Footer>) {
         let bytes = footer.memory_bytes();
         let kept = Kept {
             footer: Arc::clone(footer),
@@ -99,7 +104,7 @@ impl Known {
             used: self.uses,
         };
         self.bytes += bytes;
-        if let Some(same) = self.by_path.insert(path.clone(), kept) {
+        if let Some(same) = self.by_path.insert(path.to_path_buf(), kept) {
             self.bytes -= same.bytes;
         }
         while self.bytes > MAX_BYTES && self.by_path.len() > 1 {
@@ -113,7 +118,7 @@ impl Known {
 }
 
 impl Footer {
-    fn read(table: Table, path: &PathBuf) -> Result<Self, StoreError> {
+    fn read(table: Table, path: &Path) -> Result<Self, StoreError> {
         let file = File::open(path).map_err(StoreError::io("open", path))?;
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let mut arrow = ArrowReaderMetadata::load(&file, options())?;
