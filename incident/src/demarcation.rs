@@ -81,7 +81,7 @@ impl Demarcation {
     }
 
     /// Answers a question.
-    #[tracing::instrument(skip_all, err, fields(tenant = %question.tenant))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(tenant = %question.tenant))]
     pub async fn ask(&self, question: &Question) -> Result<Verdict, IncidentError> {
         let asked = question.until.unwrap_or_else(|| self.clock.now());
         let until = asked.min(self.settled());

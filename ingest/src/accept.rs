@@ -47,7 +47,7 @@ struct Decoded {
 
 impl Ingest {
     /// Takes an OTLP request. When it returns, the accepted rows are durable and can be queried.
-    #[tracing::instrument(skip_all, err, fields(%tenant, %signal, body_bytes = payload.body.len()))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%tenant, %signal, body_bytes = payload.body.len()))]
     pub async fn otlp(
         &self,
         tenant: &TenantId,
@@ -55,7 +55,7 @@ impl Ingest {
         payload: Payload,
     ) -> Result<Receipt, IngestError> {
         let limit = self.config().max_body_bytes;
-        let rules = self.rules(tenant);
+        let rules = self.rules(tenant, signal);
         let decoded = if payload.body.len() > LONG_BYTES {
             let work = move || decode(signal, payload, limit, &rules);
             tokio::task::spawn_blocking(work)

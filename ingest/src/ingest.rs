@@ -12,7 +12,7 @@ use demarc_proto::{
         trace::v1::ExportTraceServiceRequest,
     },
 };
-use demarc_store::{Columns, Rows, Spans, Store};
+use demarc_store::{Columns, Rows, Spans, Store, Table};
 use opentelemetry::metrics::Counter;
 use parking_lot::Mutex;
 use prost::Message;
@@ -100,7 +100,10 @@ impl Ingest {
         tenant: &TenantId,
         request: ExportTraceServiceRequest,
     ) -> Result<Receipt, IngestError> {
-        let read = trace::read(&request.encode_to_vec(), &self.rules(tenant))?;
+        let read = trace::read(
+            &request.encode_to_vec(),
+            &self.rules(tenant, Signal::Traces),
+        )?;
         self.take_traces(tenant, read).await
     }
 
@@ -158,6 +161,7 @@ impl Ingest {
         added: &mut Added,
     ) -> Result<(Collected, Vec<Observation>, Tally), IngestError> {
         let mut tally = Tally::default();
+        let bounds = self.bounds(tenant, Signal::Metrics);
         let mut admission = self.admission();
         let mut collector = self.collector(tenant, state, &mut admission);
         let mut seen = Vec::new();
@@ -171,7 +175,7 @@ impl Ingest {
                     continue;
                 }
             };
-            let context = MetricContext::new(&self.config, tenant, self.bounds(), &sender.resource);
+            let context = MetricContext::new(&self.config, tenant, bounds, &sender.resource);
             collector.set_resource(&sender.resource);
             let sink = Sink {
                 collector: &mut collector,
@@ -196,7 +200,7 @@ impl Ingest {
         tenant: &TenantId,
         request: ExportLogsServiceRequest,
     ) -> Result<Receipt, IngestError> {
-        let read = log::read(&request.encode_to_vec(), &self.rules(tenant))?;
+        let read = log::read(&request.encode_to_vec(), &self.rules(tenant, Signal::Logs))?;
         self.take_logs(tenant, read).await
     }
 
@@ -263,11 +267,11 @@ impl Ingest {
     }
 
     /// What a request of `tenant` is judged by now.
-    pub(crate) fn rules(&self, tenant: &TenantId) -> Rules {
+    pub(crate) fn rules(&self, tenant: &TenantId, signal: Signal) -> Rules {
         Rules {
             tenant: tenant.clone(),
             limits: self.config.limits_of(tenant).clone(),
-            bounds: self.bounds(),
+            bounds: self.bounds(tenant, signal),
             now: self.clock.now(),
         }
     }
@@ -345,8 +349,14 @@ impl Ingest {
     }
 
     /// The times that rows may have now.
-    pub(crate) fn bounds(&self) -> Bounds {
-        Bounds::now(&self.config, self.clock.as_ref())
+    pub(crate) fn bounds(&self, tenant: &TenantId, signal: Signal) -> Bounds {
+        let table = match signal {
+            Signal::Traces => Table::Spans,
+            Signal::Logs => Table::Logs,
+            Signal::Metrics | Signal::RemoteWrite => Table::Samples,
+        };
+        let kept = self.store.kept(tenant, table, self.clock.now());
+        Bounds::now(&self.config, kept, self.clock.as_ref())
     }
 
     fn finish(&self, seen: Vec<Observation>, tally: Tally) -> Receipt {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use demarc_proto::{Clock, Nanos};
+use demarc_store::Kept;
 
 use crate::{IngestConfig, receipt::Refusal};
 
@@ -10,15 +11,24 @@ use crate::{IngestConfig, receipt::Refusal};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     earliest: Nanos,
+    /// The setting that says so.
+    earliest_by: &'static str,
     latest: Nanos,
 }
 
 impl Bounds {
-    /// What `config` allows at the time of `clock`.
-    pub(crate) fn now(config: &IngestConfig, clock: &dyn Clock) -> Self {
+    /// What `config` allows at the time of `clock`, of rows that are `kept` so long: what would be deleted the next moment is not
+    /// taken.
+    pub(crate) fn now(config: &IngestConfig, kept: Option<Kept>, clock: &dyn Clock) -> Self {
         let now = clock.now();
+        let earliest = now.minus(Duration::from_secs(config.max_age_seconds));
+        let (earliest, earliest_by) = match kept {
+            Some(kept) if kept.from > earliest => (kept.from, kept.by),
+            _ => (earliest, "max_age_seconds"),
+        };
         Self {
-            earliest: now.minus(Duration::from_secs(config.max_age_seconds)),
+            earliest,
+            earliest_by,
             latest: now.plus(Duration::from_secs(config.future_tolerance_seconds)),
         }
     }
@@ -47,7 +57,8 @@ impl Bounds {
         }
         if at < self.earliest.to_millis().0 {
             let earliest = self.earliest.to_millis().0;
-            let sentence = format!("{field} {at}: must not be before {earliest} (max_age_seconds)");
+            let by = self.earliest_by;
+            let sentence = format!("{field} {at}: must not be before {earliest} ({by})");
             return Err(Refusal::new("too_old", sentence));
         }
         Ok(())
@@ -63,8 +74,8 @@ impl Bounds {
 
     fn too_old(self, field: &str, at: i64) -> Refusal {
         let sentence = format!(
-            "{field} {at}: must not be before {} (max_age_seconds)",
-            self.earliest
+            "{field} {at}: must not be before {} ({})",
+            self.earliest, self.earliest_by
         );
         Refusal::new("too_old", sentence)
     }

@@ -41,7 +41,7 @@ impl Ingest {
     ///
     /// Values that are refused are listed and do not keep their neighbours from being written; the answer must be an error
     /// all the same, one that the sender does not answer by sending again.
-    #[tracing::instrument(skip_all, err, fields(%tenant, body_bytes = body.len()))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%tenant, body_bytes = body.len()))]
     pub async fn remote_write(
         &self,
         tenant: &TenantId,
@@ -98,7 +98,7 @@ impl Ingest {
         admission: &'a mut Admission,
     ) -> Collector<'a> {
         let now = Moment {
-            bounds: self.bounds(),
+            bounds: self.bounds(tenant, Signal::RemoteWrite),
             minute: minute(self.clock.now()),
             watch: &self.watch,
         };

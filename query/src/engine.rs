@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// Evaluates PromQL at one time.
-    #[tracing::instrument(skip_all, err, fields(%tenant))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%tenant))]
     pub async fn instant(
         &self,
         tenant: &TenantId,
@@ -87,7 +87,7 @@ impl Engine {
     }
 
     /// Evaluates PromQL at each step of a range.
-    #[tracing::instrument(skip_all, err, fields(%tenant))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%tenant))]
     pub async fn range(
         &self,
         tenant: &TenantId,
@@ -114,13 +114,13 @@ impl Engine {
     }
 
     /// The spans of a trace, by start; empty when there are none.
-    #[tracing::instrument(skip_all, err, fields(%tenant, %id))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%tenant, %id))]
     pub async fn trace(&self, tenant: &TenantId, id: TraceId) -> Result<Vec<SpanRow>, QueryError> {
         self.inside(tenant).trace(id).await
     }
 
     /// Answers SQL that reads; anything that would write is refused.
-    #[tracing::instrument(skip_all, err, fields(%tenant))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%tenant))]
     pub async fn sql(&self, tenant: &TenantId, sql: &str) -> Result<Frame, QueryError> {
         self.inside(tenant).sql(sql).await
     }

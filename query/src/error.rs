@@ -85,6 +85,25 @@ impl QueryError {
     }
 }
 
+impl QueryError {
+    /// Whether something is wrong here, and not with what was asked.
+    pub fn is_own_fault(&self) -> bool {
+        match self {
+            Self::Panicked | Self::Threads(_) => true,
+            Self::Store(_) => self.kind() != "bad_data",
+            Self::Execution(error) => matches!(
+                error.find_root(),
+                DataFusionError::IoError(_)
+                    | DataFusionError::ParquetError(_)
+                    | DataFusionError::ObjectStore(_)
+                    | DataFusionError::Internal(_)
+                    | DataFusionError::External(_)
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// Whether the query's text is at fault: its syntax, a column or table that is not there, a type that does not fit.
 fn is_callers_fault(error: &DataFusionError) -> bool {
     let mut cause = error;

@@ -57,9 +57,20 @@ impl ApiError {
     }
 
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        let message = chain(error);
+        tracing::error!(error = message, "request failed");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             kind: "internal",
+            message,
+        }
+    }
+
+    /// Not now, perhaps later.
+    pub(crate) fn unavailable(error: &dyn std::error::Error) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            kind: "unavailable",
             message: chain(error),
         }
     }
@@ -96,10 +107,14 @@ impl From<QueryError> for ApiError {
             "internal" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
+        let message = chain(&error);
+        if error.is_own_fault() {
+            tracing::error!(error = message, "query was not answered");
+        }
         Self {
             status,
             kind: error.kind(),
-            message: chain(&error),
+            message,
         }
     }
 }
@@ -152,11 +167,25 @@ pub(crate) fn otlp(error: &IngestError) -> Failure {
         _ => (Code::InvalidArgument, StatusCode::BAD_REQUEST),
     };
     let message = chain(error);
+    if is_own_fault(error) {
+        tracing::error!(error = message, "rows were not taken");
+    }
     Failure {
         code,
         http,
         message,
         retry_after,
+    }
+}
+
+/// Whether something is wrong here, and not with what was sent.
+fn is_own_fault(error: &IngestError) -> bool {
+    match error {
+        IngestError::Store(error) => {
+            !matches!(error, StoreError::TooLarge { .. } | StoreError::Closed)
+        }
+        IngestError::Task { .. } => true,
+        _ => false,
     }
 }
 

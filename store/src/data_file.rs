@@ -2,6 +2,8 @@
 
 mod checksum;
 mod decimal;
+mod memory;
+mod name;
 mod order;
 mod properties;
 mod samples;
@@ -31,13 +33,15 @@ use crate::{
 
 use self::checksum::{Checksummed, Written};
 
-pub use decimal::{restore_values, split_values};
+pub(crate) use memory::RowMemory;
+pub(crate) use name::{Order, is_ours};
 
-/// What the names of our data files begin with; others in the same directories are none of our business.
-pub(crate) const NAME_PREFIX: &str = "demarc-";
+pub use decimal::{restore_values, split_values};
 
 /// Memory of the batches that are sorted into one file at most: keeps column offsets within 32 bits.
 const MAX_FILE_BYTES: usize = 1 << 30;
+/// Memory of the rows of one row group, about: what a reader has to hold at most.
+pub(crate) const GROUP_BYTES: usize = 256 << 20;
 /// Rows whose values are split at once, at most.
 const PART_ROWS: usize = 1 << 17;
 /// Rows of one batch when reading.
@@ -54,33 +58,50 @@ pub(crate) struct Place<'a> {
     pub(crate) tenant: &'a TenantId,
 }
 
+/// Where the rows of a flush go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flushed<'a> {
+    /// Where.
+    pub(crate) place: Place<'a>,
+    /// The position of the write-ahead log up to which it has them.
+    pub(crate) seq: u64,
+}
+
+impl<'a> Flushed<'a> {
+    fn file(self, day: Day, count: usize) -> FileOf<'a> {
+        FileOf {
+            place: self.place,
+            name: Order::of_flush(self.seq).name(),
+            day,
+            count,
+            effort: Effort::Fast,
+        }
+    }
+}
+
 /// Writes `rows` into files, on disk when this returns. Nobody reads them before they are committed. When one fails,
 /// `written` names those before it. Returns samples as they were written: sorted, in one.
 pub(crate) fn write(
-    place: Place<'_>,
+    flushed: Flushed<'_>,
     rows: &TableRows,
     written: &mut Vec<(TenantId, DataFile)>,
 ) -> Result<Option<Arc<Samples>>, StoreError> {
     match rows {
-        TableRows::Batches(batches) => write_batches(place, batches, written).map(|()| None),
-        TableRows::Samples(runs, index) => write_samples(place, runs, index, written).map(Some),
+        TableRows::Batches(batches) => write_batches(flushed, batches, written).map(|()| None),
+        TableRows::Samples(runs, index) => write_samples(flushed, runs, index, written).map(Some),
     }
 }
 
 fn write_batches(
-    place: Place<'_>,
+    flushed: Flushed<'_>,
     batches: &[RecordBatch],
     written: &mut Vec<(TenantId, DataFile)>,
 ) -> Result<(), StoreError> {
+    let place = flushed.place;
     for group in groups(batches) {
         for (day, order) in order::by_day(place.table, group)? {
-            let file = FileOf {
-                place,
-                day,
-                count: order.len(),
-                effort: Effort::Fast,
-            };
-            let file = write_one(file, in_order(group, &order))?;
+            let file = flushed.file(day, order.len());
+            let file = write_one(&file, in_order(group, &order))?;
             written.push((place.tenant.clone(), file));
         }
     }
@@ -98,22 +119,17 @@ fn in_order<'a>(
 }
 
 fn write_samples(
-    place: Place<'_>,
+    flushed: Flushed<'_>,
     runs: &[Arc<Samples>],
     index: &SeriesIndex,
     written: &mut Vec<(TenantId, DataFile)>,
 ) -> Result<Arc<Samples>, StoreError> {
     let samples = Samples::merge(runs);
     for (day, points) in samples::by_day(&samples, index) {
-        let file = FileOf {
-            place,
-            day,
-            count: points.len(),
-            effort: Effort::Fast,
-        };
+        let file = flushed.file(day, points.len());
         let rows = SampleBatches::new(index, &samples, points);
-        let file = write_one(file, rows.map(Ok))?;
-        written.push((place.tenant.clone(), file));
+        let file = write_one(&file, rows.map(Ok))?;
+        written.push((flushed.place.tenant.clone(), file));
     }
     Ok(Arc::new(samples))
 }
@@ -140,12 +156,11 @@ pub(crate) fn batches(
     Ok(reader.map(rows))
 }
 
-/// Writes the `count` rows of one day that `merged` yields sorted into one file, on disk when this returns. Nobody reads it
-/// before it is committed.
+/// Writes all rows of `inputs`, files of one day, which `merged` yields sorted, into one file, on disk when this returns. Nobody
+/// reads it before it is committed.
 pub(crate) fn write_merged(
     place: Place<'_>,
-    date: &str,
-    count: u64,
+    inputs: &[DataFile],
     merged: impl Iterator<Item = Result<RecordBatch, StoreError>>,
 ) -> Result<DataFile, StoreError> {
     let wrong = |reason: String| StoreError::Value {
@@ -153,15 +168,18 @@ pub(crate) fn write_merged(
         column: "date",
         reason,
     };
-    let day = Day::of_date(date).ok_or_else(|| wrong(format!("{date:?} is no day")))?;
-    let expected = usize::try_from(count).map_err(|_| wrong("too many rows".to_owned()))?;
+    let date = inputs.first().map_or("", |file| &file.date);
+    let count = inputs.iter().map(|file| file.rows).sum::<u64>();
+    let orders = inputs.iter().map(|file| Order::of_file(&file.path));
+    let newest = orders.max().ok_or_else(|| wrong("no files".to_owned()))?;
     let file = FileOf {
         place,
-        day,
-        count: expected,
+        name: newest.name_of_merged(),
+        day: Day::of_date(date).ok_or_else(|| wrong(format!("{date:?} is no day")))?,
+        count: usize::try_from(count).map_err(|_| wrong("too many rows".to_owned()))?,
         effort: Effort::Thorough,
     };
-    write_one(file, merged)
+    write_one(&file, merged)
 }
 
 /// Deletes files that no commit names. What cannot be deleted now goes at the next start.
@@ -211,9 +229,10 @@ enum Effort {
 }
 
 /// What is known of a file before it is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct FileOf<'a> {
     place: Place<'a>,
+    name: String,
     day: Day,
     /// Its rows.
     count: usize,
@@ -222,13 +241,13 @@ struct FileOf<'a> {
 
 /// Writes one file of rows that come sorted.
 fn write_one(
-    file: FileOf<'_>,
+    file: &FileOf<'_>,
     rows: impl Iterator<Item = Result<RecordBatch, StoreError>>,
 ) -> Result<DataFile, StoreError> {
     let date = file.day.date();
     let dir = partition_dir(file.place, &date);
     create_dir(&dir)?;
-    let path = dir.join(format!("{NAME_PREFIX}{}.parquet", uuid::Uuid::now_v7()));
+    let path = dir.join(&file.name);
     let written = write_parquet(file, &path, rows).inspect_err(|_| {
         // What cannot be deleted now goes at the next start.
         fs::remove_file(&path).ok();
@@ -249,12 +268,12 @@ fn write_one(
 
 /// Returns what is known of the file and the least and the greatest of its times.
 fn write_parquet(
-    FileOf {
+    &FileOf {
         place,
         count,
         effort,
         ..
-    }: FileOf<'_>,
+    }: &FileOf<'_>,
     path: &Path,
     rows: impl Iterator<Item = Result<RecordBatch, StoreError>>,
 ) -> Result<(Written, Option<(i64, i64)>), StoreError> {
@@ -264,7 +283,7 @@ fn write_parquet(
     let file = Checksummed::new(file);
     let mut writer = ArrowWriter::try_new(file, table.file_schema(), Some(properties))?;
     let mut times: Option<(i64, i64)> = None;
-    let mut written = 0;
+    let (mut written, mut group_bytes) = (0, 0);
     for batch in rows {
         let batch = batch?;
         written += batch.num_rows();
@@ -274,7 +293,14 @@ fn write_parquet(
                     writer.write(&decimal::split(&part)?)?;
                 }
             }
-            _ => writer.write(&batch)?,
+            _ => {
+                writer.write(&batch)?;
+                group_bytes += batch.get_array_memory_size();
+                if group_bytes >= GROUP_BYTES {
+                    writer.flush()?;
+                    group_bytes = 0;
+                }
+            }
         }
         let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
         times = time_range(table, &batch).map(|(min, max)| (min.min(first), max.max(last)));
@@ -302,12 +328,14 @@ fn time_range(table: Table, rows: &RecordBatch) -> Option<(i64, i64)> {
     Some((min(times)?, max(times)?))
 }
 
-/// `tenant=.../date=...` below the table's directory. The name is for people and partition-aware readers of plain files:
-/// the log is what tells a file's tenant, so that a character that object stores dislike may be replaced.
+/// `tenant=.../date=...` below the table's directory.
 fn partition_dir(place: Place<'_>, date: &str) -> PathBuf {
-    let tenant = place.tenant.as_str().replace('*', "_");
-    place
-        .dir
-        .join(format!("tenant={tenant}"))
-        .join(format!("date={date}"))
+    tenant_dir(place.dir, place.tenant).join(format!("date={date}"))
+}
+
+/// `tenant=...` below the directory of a table. The name is for people and partition-aware readers of plain files: the log is
+/// what tells a file's tenant, so that a character that object stores dislike may be replaced.
+pub(crate) fn tenant_dir(table_dir: &Path, tenant: &TenantId) -> PathBuf {
+    let tenant = tenant.as_str().replace('*', "_");
+    table_dir.join(format!("tenant={tenant}"))
 }

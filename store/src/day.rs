@@ -57,6 +57,11 @@ impl Day {
         Self::of_units(day, 1)
     }
 
+    /// Its first moment.
+    pub(crate) fn start(self) -> Millis {
+        Millis(i64::from(self.0) * MILLIS_PER_DAY)
+    }
+
     fn of_units(time: i64, units_per_day: i64) -> Self {
         let day = time
             .div_euclid(units_per_day)

@@ -36,7 +36,10 @@ use self::{
     state::{Change, State},
 };
 use crate::{
-    DataFile, StoreError, Table, data_file::Place, quarantine::Quarantine, wal::create_dir,
+    DataFile, StoreError, Table,
+    data_file::{self, Order, Place, is_ours},
+    quarantine::Quarantine,
+    wal::create_dir,
 };
 
 /// The partition columns of every table.
@@ -141,8 +144,7 @@ impl TableLog {
     /// The table's files.
     pub(crate) fn files(&self) -> Files {
         let mut files: Files = self.state.files.values().cloned().collect();
-        // Names hold the time of writing.
-        files.sort_by(|(_, a), (_, b)| a.path.file_name().cmp(&b.path.file_name()));
+        files.sort_by_cached_key(|(_, file)| Order::of_file(&file.path));
         files
     }
 
@@ -170,8 +172,9 @@ impl TableLog {
         let version = self.state.version + 1;
         let now = self.clock.now().to_millis();
         let (lines, change) = self.prepare(edit, now)?;
-        entry::write(&self.log_dir(), version, &entry::seal(&lines))?;
-        self.note(version, change);
+        let dir = self.log_dir();
+        blocking(move || entry::write(&dir, version, &entry::seal(&lines))).await?;
+        self.note(version, change).await;
         if version.is_multiple_of(self.checkpoint_commits)
             && let Err(error) = self.checkpoint().await
         {
@@ -197,14 +200,29 @@ impl TableLog {
         Ok(due.len())
     }
 
-    /// Deletes those of the removed files at `paths` that are listed by no snapshot, however short ago they were removed.
-    pub(crate) fn vacuum_files(&mut self, paths: &[PathBuf]) -> Result<(), StoreError> {
+    /// Deletes the removed files of a tenant, however short ago they were removed; those that a snapshot lists go with the next
+    /// vacuum after it is gone.
+    pub(crate) async fn vacuum_tenant(&mut self, tenant: &TenantId) -> Result<(), StoreError> {
+        let dir = data_file::tenant_dir(&self.dir, tenant);
+        let paths: Vec<String> = self.state.removed.keys().cloned().collect();
+        let mut is_waiting = false;
         for path in paths {
-            let relative = action::relative(self.table, &self.dir, path)?;
-            let removed = self.state.removed.get(&relative);
-            if removed.is_some_and(|removed| !removed.is_in_use()) {
-                self.delete_removed(&relative)?;
+            if !self.dir.join(&path).starts_with(&dir) {
+                continue;
             }
+            let Some(removed) = self.state.removed.get_mut(&path) else {
+                continue;
+            };
+            if removed.is_in_use() {
+                removed.at = Millis(i64::MIN);
+                is_waiting = true;
+            } else {
+                self.delete_removed(&path)?;
+            }
+        }
+        if is_waiting {
+            // After a restart there is no snapshot that lists them.
+            self.rewrite_journal().await;
         }
         Ok(())
     }
@@ -266,25 +284,28 @@ impl TableLog {
     }
 
     /// Takes note of a commit that is on disk.
-    fn note(&mut self, version: u64, change: Change) {
-        let is_appended = self.journal == JournalState::Current
-            && journal::append(&self.dir, version, &change)
+    async fn note(&mut self, version: u64, change: Change) {
+        let is_appended = self.journal == JournalState::Current && {
+            let (dir, change) = (self.dir.clone(), change.clone());
+            let appended = blocking(move || journal::append(&dir, version, &change)).await;
+            appended
                 .inspect_err(|error| self.warn_of_journal(error))
-                .is_ok();
+                .is_ok()
+        };
         self.state.apply(version, change);
         if !is_appended {
-            self.rewrite_journal();
+            self.rewrite_journal().await;
         }
     }
 
-    fn rewrite_journal(&mut self) {
-        self.journal = match journal::rewrite(&self.dir, &self.state) {
-            Ok(()) => JournalState::Current,
-            Err(error) => {
-                self.warn_of_journal(&error);
-                JournalState::Stale
-            }
-        };
+    async fn rewrite_journal(&mut self) {
+        let (dir, state) = (self.dir.clone(), self.state.clone());
+        // While it is being written, what is there may be half of either.
+        self.journal = JournalState::Stale;
+        match blocking(move || journal::rewrite(&dir, &state)).await {
+            Ok(()) => self.journal = JournalState::Current,
+            Err(error) => self.warn_of_journal(&error),
+        }
     }
 
     fn warn_of_journal(&self, error: &StoreError) {
@@ -300,7 +321,8 @@ impl TableLog {
             .await
             .map_err(delta)?;
         let version = self.state.version;
-        entry::sync_checkpoint(&self.log_dir(), version)?;
+        let dir = self.log_dir();
+        blocking(move || entry::sync_checkpoint(&dir, version)).await?;
         let is_right = self
             .read_log()
             .await?
@@ -311,9 +333,10 @@ impl TableLog {
                 reason: format!("the checkpoint of version {version} does not hold the table"),
             });
         }
-        self.rewrite_journal();
+        self.rewrite_journal().await;
         let kept = version.saturating_sub(self.checkpoint_commits);
-        entry::forget_before(&self.log_dir(), kept)
+        let dir = self.log_dir();
+        blocking(move || entry::forget_before(&dir, kept)).await
     }
 
     async fn load(&self) -> Result<DeltaTable, DeltaTableError> {
@@ -380,7 +403,7 @@ impl TableLog {
             for date in subdirs(&tenant, "date=")? {
                 for entry in fs::read_dir(&date).map_err(StoreError::io("list", &date))? {
                     let path = entry.map_err(StoreError::io("list", &date))?.path();
-                    if action::is_ours(&path) {
+                    if is_ours(&path) {
                         found.push(path);
                     }
                 }
@@ -388,6 +411,14 @@ impl TableLog {
         }
         Ok(found)
     }
+}
+
+/// Does what waits for the disk where it keeps nothing else waiting.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(StoreError::task)?
 }
 
 /// The lines of an entry.

@@ -11,6 +11,9 @@ pub enum StoreError {
     /// The store was closed; nothing was written.
     #[error("the store is closed")]
     Closed,
+    /// The thread that writes the write-ahead log has died; nothing was written, and nothing will be until a restart.
+    #[error("the writer of the write-ahead log has died: nothing is taken until a restart")]
+    WriterDied,
     /// Another process works on the same directory.
     #[error("{} is in use by another process", dir.display())]
     InUse {
@@ -96,6 +99,7 @@ impl StoreError {
         matches!(
             self,
             Self::Overfull
+                | Self::WriterDied
                 | Self::WalWrite { .. }
                 | Self::Io { .. }
                 | Self::Delta { .. }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     StoreError, Table,
-    data_file::{self, Place},
+    data_file::{self, Flushed, Place},
     delta::{Edit, Files, TableLog},
     head::{Head, Kept, TenantRows},
     metric,
@@ -36,7 +36,9 @@ pub(crate) struct Flusher {
 /// A commit that was begun and did not report success.
 #[derive(Debug)]
 pub(crate) struct Doubtful {
-    seq: u64,
+    /// The position of the write-ahead log that it carries, if it is a flush.
+    seq: Option<u64>,
+    /// The files that it adds.
     files: Files,
 }
 
@@ -72,13 +74,14 @@ impl Flusher {
     ) -> Result<(), StoreError> {
         let log = self.logs.get_mut(&table).expect("every table has a log");
         let dir = log.dir().to_owned();
-        let written = tokio::task::spawn_blocking(move || write_files(table, &dir, &rows)).await;
+        let write = move || write_files((table, &dir), seq, &rows);
+        let written = tokio::task::spawn_blocking(write).await;
         let (files, kept) = written.map_err(StoreError::task)??;
         // Noted before it begins, so that even a panic within leaves no commit forgotten.
-        let doubtful = self
-            .doubtful
-            .entry(table)
-            .insert_entry(Doubtful { seq, files });
+        let doubtful = self.doubtful.entry(table).insert_entry(Doubtful {
+            seq: Some(seq),
+            files,
+        });
         let edit = Edit::Flush {
             add: &doubtful.get().files,
             seq,
@@ -98,52 +101,78 @@ impl Flusher {
         self.logs.get_mut(&table).expect("every table has a log")
     }
 
-    /// Commits an edit and shows readers the files that there are after it.
+    /// Commits an edit and shows readers the files that there are after it. When it fails, the files that it was to add are
+    /// deleted, at the latest before the next edit.
     pub(crate) async fn edit(&mut self, table: Table, edit: Edit<'_>) -> Result<(), StoreError> {
         // First: the head must not list files whose rows it also holds as frozen ones.
-        self.resolve_doubts().await?;
-        let log = self.log_mut(table);
-        let committed = log.commit(edit).await;
-        let is_done = match &committed {
-            Ok(()) => true,
-            Err(_) => {
-                log.reload().await?;
-                log.shows(edit)
-            }
+        self.resolve_doubt(table).await?;
+        let files = match edit {
+            Edit::Compact { add, .. } | Edit::Flush { add, .. } => add.clone(),
+            Edit::Remove(_) => Files::new(),
         };
-        let files = log.files();
-        self.head.set_files(table, files);
-        if is_done { Ok(()) } else { committed }
+        self.doubtful.insert(table, Doubtful { seq: None, files });
+        let committed = self.log_mut(table).commit(edit).await;
+        if committed.is_err() {
+            self.resolve_doubt(table).await?;
+            return if self.log(table).shows(edit) {
+                Ok(())
+            } else {
+                committed
+            };
+        }
+        self.doubtful.remove(&table);
+        self.head.set_files(table, self.log(table).files());
+        Ok(())
     }
 
+    /// Finds out of each doubtful flush whether it happened; a table of which it is not known whether its files were merged
+    /// holds up no other.
     async fn resolve_doubts(&mut self) -> Result<(), StoreError> {
-        while let Some(doubtful) = self.doubtful.first_entry() {
-            let log = self
-                .logs
-                .get_mut(doubtful.key())
-                .expect("every table has a log");
-            log.reload().await?;
-            let (table, doubtful) = doubtful.remove_entry();
-            if log.seq() >= doubtful.seq {
-                self.head.publish(table, doubtful.files, Vec::new());
-            } else {
-                data_file::delete_uncommitted(&doubtful.files);
+        let tables: Vec<Table> = self.doubtful.keys().copied().collect();
+        for table in tables {
+            let is_flush = self
+                .doubtful
+                .get(&table)
+                .is_some_and(|one| one.seq.is_some());
+            let resolved = self.resolve_doubt(table).await;
+            if is_flush {
+                resolved?;
             }
         }
+        Ok(())
+    }
+
+    /// Finds out whether a table's doubtful commit happened, and shows readers what there is.
+    async fn resolve_doubt(&mut self, table: Table) -> Result<(), StoreError> {
+        let Some(doubtful) = self.doubtful.get(&table) else {
+            return Ok(());
+        };
+        let log = self.logs.get_mut(&table).expect("every table has a log");
+        log.reload().await?;
+        if doubtful.seq.is_some_and(|seq| log.seq() >= seq) {
+            self.head.publish_all(table, log.files());
+        } else {
+            let mut unlisted = doubtful.files.clone();
+            unlisted.retain(|file| !log.has_all(&vec![file.clone()]));
+            data_file::delete_uncommitted(&unlisted);
+            self.head.set_files(table, log.files());
+        }
+        self.doubtful.remove(&table);
         Ok(())
     }
 }
 
 /// The files, and of samples also what is in them.
 fn write_files(
-    table: Table,
-    dir: &std::path::Path,
+    (table, dir): (Table, &std::path::Path),
+    seq: u64,
     rows: &TenantRows,
 ) -> Result<(Files, Vec<(TenantId, Kept)>), StoreError> {
     let (mut files, mut kept) = (Files::new(), Vec::new());
     for (tenant, rows) in rows {
         let place = Place { table, dir, tenant };
-        match data_file::write(place, rows, &mut files) {
+        let flushed = Flushed { place, seq };
+        match data_file::write(flushed, rows, &mut files) {
             Ok(samples) => kept.extend(samples.map(|all| (tenant.clone(), Kept::new(all)))),
             Err(error) => {
                 data_file::delete_uncommitted(&files);

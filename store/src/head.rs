@@ -235,29 +235,7 @@ impl Head {
 
     /// Replaces the list of a table's files, for all tenants at one moment.
     pub(crate) fn set_files(&self, table: Table, files: Vec<(TenantId, DataFile)>) {
-        let mut inner = self.inner.write();
-        let rows = |tenant: &TenantHead| {
-            let files = tenant.tables[table.index()].files.iter();
-            files.map(|file| file.rows).sum::<u64>()
-        };
-        let tenants = inner.tenants.iter();
-        let before: BTreeMap<TenantId, u64> =
-            tenants.map(|(id, one)| (id.clone(), rows(one))).collect();
-        for tenant in inner.tenants.values_mut() {
-            tenant.tables[table.index()].files = Arc::default();
-        }
-        inner.add_files(table, files);
-        if table != Table::Samples {
-            return;
-        }
-        for (id, tenant) in &mut inner.tenants {
-            // Merging leaves the rows as they are; whatever else it was, what is kept may no longer be what files hold.
-            if before.get(id) != Some(&rows(tenant)) {
-                let files = tenant.tables[table.index()].files.clone();
-                tenant.samples.recent.give_up();
-                tenant.samples.recent.not_kept(files.iter());
-            }
-        }
+        self.inner.write().set_files(table, files);
     }
 
     /// Replaces a table's frozen rows by the files that hold them, for all tenants at one moment. `kept`: the rows of these
@@ -273,15 +251,14 @@ impl Head {
             inner.keep_recent(&files, kept, self.recent_bytes);
         }
         inner.add_files(table, files);
-        for tenant in inner.tenants.values_mut() {
-            tenant.tables[table.index()].frozen = Arc::default();
-            if table == Table::Samples {
-                tenant.samples.frozen = Arc::default();
-            }
-        }
-        if inner.tenants.values().all(|tenant| !tenant.has_frozen()) {
-            inner.frozen_bytes = 0;
-        }
+        inner.drop_frozen(table);
+    }
+
+    /// Replaces a table's frozen rows and the list of its files by all the files that there are, at one moment.
+    pub(crate) fn publish_all(&self, table: Table, files: Vec<(TenantId, DataFile)>) {
+        let mut inner = self.inner.write();
+        inner.set_files(table, files);
+        inner.drop_frozen(table);
     }
 
     /// Moves the active rows to the frozen ones. `seq`: the last sequence number that was inserted.
@@ -410,6 +387,43 @@ impl Head {
 }
 
 impl Inner {
+    fn set_files(&mut self, table: Table, files: Vec<(TenantId, DataFile)>) {
+        let rows = |tenant: &TenantHead| {
+            let files = tenant.tables[table.index()].files.iter();
+            files.map(|file| file.rows).sum::<u64>()
+        };
+        let tenants = self.tenants.iter();
+        let before: BTreeMap<TenantId, u64> =
+            tenants.map(|(id, one)| (id.clone(), rows(one))).collect();
+        for tenant in self.tenants.values_mut() {
+            tenant.tables[table.index()].files = Arc::default();
+        }
+        self.add_files(table, files);
+        if table != Table::Samples {
+            return;
+        }
+        for (id, tenant) in &mut self.tenants {
+            // Merging leaves the rows as they are; whatever else it was, what is kept may no longer be what files hold.
+            if before.get(id) != Some(&rows(tenant)) {
+                let files = tenant.tables[table.index()].files.clone();
+                tenant.samples.recent.give_up();
+                tenant.samples.recent.not_kept(files.iter());
+            }
+        }
+    }
+
+    fn drop_frozen(&mut self, table: Table) {
+        for tenant in self.tenants.values_mut() {
+            tenant.tables[table.index()].frozen = Arc::default();
+            if table == Table::Samples {
+                tenant.samples.frozen = Arc::default();
+            }
+        }
+        if self.tenants.values().all(|tenant| !tenant.has_frozen()) {
+            self.frozen_bytes = 0;
+        }
+    }
+
     fn add_files(&mut self, table: Table, files: Vec<(TenantId, DataFile)>) {
         for (tenant, file) in files {
             let tenant = self.tenants.entry(tenant).or_default();

@@ -3,12 +3,17 @@
 //! A file is read through and its checksum compared when it is about to be read for the first time, and again when its size or
 //! its time of modification changes. What is found damaged is reported; [`crate::maintenance`] puts it aside.
 
-use std::{collections::HashMap, fs, io, path::PathBuf, time::SystemTime};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use demarc_proto::TenantId;
 use parking_lot::Mutex;
 
-use crate::{DataFile, StoreError, Table, data_file, scan::Footers};
+use crate::{Damage, DamageKind, DataFile, StoreError, Table, data_file, day::Day, scan::Footers};
 
 /// A file that is not as it was written.
 #[derive(Clone, Debug)]
@@ -23,9 +28,21 @@ pub(crate) struct Suspect {
     pub(crate) reason: String,
 }
 
+/// Rows that nobody can read any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Loss {
+    table: Table,
+    tenant: TenantId,
+    day: Day,
+    /// The file that held them, below the store's directory.
+    file: String,
+}
+
 /// What is known of the files of one store.
 #[derive(Debug, Default)]
 pub(crate) struct Integrity {
+    /// What is missing because of damaged files, those of earlier runs among them.
+    losses: Mutex<Vec<Loss>>,
     /// How files looked when they were found intact.
     intact: Mutex<HashMap<PathBuf, Stamp>>,
     suspects: Mutex<Vec<Suspect>>,
@@ -51,6 +68,15 @@ struct Stamp {
 }
 
 impl Integrity {
+    /// Of a store whose earlier runs found this damage.
+    pub(crate) fn after(damage: &[Damage]) -> Self {
+        let integrity = Self::default();
+        for one in damage {
+            integrity.remember(one);
+        }
+        integrity
+    }
+
     /// Those of `files` that are as they were written; the others are reported. Reads files that it has not seen before.
     pub(crate) fn intact(
         &self,
@@ -80,10 +106,63 @@ impl Integrity {
             .iter()
             .all(|known| known.file.path != suspect.file.path)
         {
-            suspects.push(suspect);
+            suspects.push(suspect.clone());
         }
         drop(suspects);
+        self.take_note(Loss {
+            table: suspect.table,
+            tenant: suspect.tenant,
+            day: Day::of_date(&suspect.file.date).unwrap_or(Day::FIRST),
+            file: file_name(&suspect.file.path),
+        });
         self.reported.notify_one();
+    }
+
+    fn remember(&self, damage: &Damage) {
+        let is_lost = damage.kind == DamageKind::DataFile && damage.rows_lost != Some(0);
+        let name = damage.table.as_deref();
+        let table = Table::ALL
+            .into_iter()
+            .find(|table| Some(table.name()) == name);
+        let tenant = damage.tenant.clone().map(TenantId::new);
+        let day = damage.date.as_deref().and_then(Day::of_date);
+        if let (true, Some(table), Some(Ok(tenant)), Some(day)) = (is_lost, table, tenant, day) {
+            self.take_note(Loss {
+                table,
+                tenant,
+                day,
+                file: file_name(Path::new(&damage.path)),
+            });
+        }
+    }
+
+    fn take_note(&self, loss: Loss) {
+        let mut losses = self.losses.lock();
+        if losses.iter().all(|known| known.file != loss.file) {
+            losses.push(loss);
+        }
+    }
+
+    /// The days of `days`, with the names of the files, of which rows of a table are missing because a file is damaged.
+    pub(crate) fn losses(
+        &self,
+        table: Table,
+        tenant: &TenantId,
+        days: (Day, Day),
+    ) -> Vec<(String, String)> {
+        let losses = self.losses.lock();
+        let wanted = losses.iter().filter(|loss| {
+            let is_of_table = loss.table == table && loss.tenant == *tenant;
+            is_of_table && days.0 <= loss.day && loss.day <= days.1
+        });
+        wanted
+            .map(|loss| (loss.day.date(), loss.file.clone()))
+            .collect()
+    }
+
+    /// Forgets what a tenant has lost.
+    pub(crate) fn forget_losses(&self, tenant: &TenantId) {
+        self.losses.lock().retain(|loss| loss.tenant != *tenant);
     }
 
     /// The files reported and not taken yet.
@@ -158,6 +237,11 @@ fn stamp(file: &DataFile) -> Result<Stamp, Failure> {
         modified: metadata.modified().map_err(failure)?,
         size_bytes: found,
     })
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn failure(error: io::Error) -> Failure {

@@ -40,7 +40,7 @@ pub use data_file::{restore_values, split_values};
 pub use error::StoreError;
 pub use head::InMemory;
 pub use index::{Selected, SeriesEntry, SeriesIndex};
-pub use maintenance::{Retention, TenantRetention};
+pub use maintenance::{Kept, Retention, TenantRetention};
 pub use quarantine::{Damage, DamageKind};
 pub use rows::{
     Buckets, CUSTOM_BUCKETS, ChangeRow, Columns, CounterReset, EntityRow, Exemplar, Histogram,

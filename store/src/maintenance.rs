@@ -20,7 +20,7 @@ use crate::{
     quarantine::{Damage, DamageKind, Quarantine},
 };
 
-pub use self::retention::{Retention, TenantRetention};
+pub use self::retention::{Kept, Retention, TenantRetention};
 
 /// What maintenance needs; one round at a time.
 #[derive(Debug)]

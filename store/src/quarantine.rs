@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,6 +18,9 @@ use crate::{
     StoreError, Table, metric,
     wal::{create_dir, sync_dir},
 };
+
+/// No note is longer.
+const MAX_NOTE_BYTES: u64 = 1 << 20;
 
 /// Something of the store that was found damaged or missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,10 +124,7 @@ impl Quarantine {
             Err(error) => return Err(StoreError::io("list", quarantine.dir())(error)),
         };
         let mut found: Vec<Damage> = notes
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
-            // A note that cannot be read says nothing; the file that it was about is still there.
-            .filter_map(|path| serde_json::from_slice(&fs::read(path).ok()?).ok())
+            .filter_map(|entry| read_note(&entry.ok()?.path()))
             .collect();
         found.sort_by_key(|damage| damage.found_ns);
         *quarantine.found.lock() = found;
@@ -188,9 +188,7 @@ impl Quarantine {
         };
         let mut ids = Vec::new();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let note = fs::read(&path).ok();
-            let damage = note.and_then(|note| serde_json::from_slice::<Damage>(&note).ok());
-            if damage.as_ref().is_some_and(is_of_tenant) {
+            if read_note(&path).as_ref().is_some_and(is_of_tenant) {
                 ids.extend(path.file_stem().map(|id| id.to_string_lossy().into_owned()));
             }
         }
@@ -228,5 +226,46 @@ impl Quarantine {
 
     fn dir(&self) -> PathBuf {
         self.root.join("quarantine")
+    }
+}
+
+/// The note at `path`; `None` of anything else, which may be large. A note that cannot be read says nothing; the file that it
+/// was about is still there.
+fn read_note(path: &Path) -> Option<Damage> {
+    if path.extension().is_none_or(|kind| kind != "json") {
+        return None;
+    }
+    let mut text = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(MAX_NOTE_BYTES).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use demarc_proto::{ManualClock, Nanos};
+
+    use super::*;
+
+    #[test]
+    fn a_large_file_in_the_quarantine_is_not_read_to_see_whose_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Nanos(0)));
+        let quarantine = Quarantine::open(root.path(), clock).unwrap();
+        let tenant = TenantId::default();
+        let path = root.path().join("x.parquet");
+        // Larger than any memory, and nothing on disk.
+        File::create(&path).unwrap().set_len(1 << 43).unwrap();
+        let damage = Damage {
+            tenant: Some(tenant.to_string()),
+            ..Damage::new(DamageKind::DataFile, &path, "as a test wants it")
+        };
+        quarantine.put(damage).unwrap();
+        let left = || fs::read_dir(quarantine.dir()).unwrap().count();
+        assert_eq!(left(), 2);
+        quarantine.forget(&TenantId::new("other").unwrap()).unwrap();
+        assert_eq!((left(), quarantine.found().len()), (2, 1));
+        quarantine.forget(&tenant).unwrap();
+        assert_eq!((left(), quarantine.found().len()), (0, 0));
     }
 }

@@ -132,6 +132,12 @@ impl Snapshot {
         self.integrity.footers.of(table, path)
     }
 
+    /// What of `table` is missing within `range` because a file is damaged: the UTC day, `YYYY-MM-DD`, and the file's name. To be
+    /// asked after the files were read.
+    pub fn losses(&self, table: Table, range: TimeRange) -> Vec<(String, String)> {
+        self.integrity.losses(table, &self.tenant, Day::span(range))
+    }
+
     /// The committed files of `table`, oldest first.
     pub fn files(&self, table: Table) -> Vec<DataFile> {
         self.tables[table.index()].files.to_vec()

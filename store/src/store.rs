@@ -4,7 +4,7 @@ mod open;
 
 use std::{borrow::Borrow, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
-use demarc_proto::{Clock, TenantId};
+use demarc_proto::{Clock, Nanos, TenantId};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify, mpsc, oneshot},
@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    Columns, Damage, Rows, SeriesIndex, Snapshot, StoreConfig, StoreError,
+    Columns, Damage, Kept, Rows, SeriesIndex, Snapshot, StoreConfig, StoreError, Table,
     flush::Flusher,
     head::Head,
     integrity::Integrity,
@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// Appends `rows`, all or nothing. Returns once they are on disk and every later snapshot shows them.
-    #[tracing::instrument(skip_all, err, fields(%tenant, rows = rows.borrow().len()))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(%tenant, rows = rows.borrow().len()))]
     pub async fn append(
         &self,
         tenant: &TenantId,
@@ -103,8 +103,14 @@ impl Store {
         };
         let append = Append { content, done };
         let sent = commands.send(Command::Append(Box::new(append))).await;
-        sent.map_err(|_| StoreError::Closed)?;
-        outcome.await.map_err(|_| StoreError::Closed)?
+        sent.map_err(|_| self.ended())?;
+        outcome.await.map_err(|_| self.ended())?
+    }
+
+    /// From when on rows of `table` are kept at the time `now`, by what is set for `tenant`; `None` when all are. What is older
+    /// is not to be appended: it would be deleted the next moment.
+    pub fn kept(&self, tenant: &TenantId, table: Table, now: Nanos) -> Option<Kept> {
+        self.config.retention_of(tenant).kept(table, now)
     }
 
     /// The series of `tenant`, to which new ones may be added.
@@ -115,6 +121,25 @@ impl Store {
     /// What there is of `tenant` now. An unknown tenant has empty tables.
     pub fn snapshot(&self, tenant: &TenantId) -> Snapshot {
         self.head.snapshot(tenant)
+    }
+
+    /// Whether rows can be appended, as far as is known: an error says why not.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let is_writing = self.writer.lock().as_ref().is_some_and(is_running);
+        if is_writing {
+            Ok(())
+        } else {
+            Err(self.ended())
+        }
+    }
+
+    /// Why nobody takes commands any more.
+    fn ended(&self) -> StoreError {
+        if self.commands.lock().is_some() {
+            StoreError::WriterDied
+        } else {
+            StoreError::Closed
+        }
     }
 
     /// The tenants that have rows, sorted.
@@ -191,8 +216,15 @@ impl Store {
         if flushed.is_err() {
             metric::FLUSH_ERRORS.add(1, &[]);
         }
-        flushed
+        flushed.map_err(|error| match error {
+            StoreError::Closed => self.ended(),
+            other => other,
+        })
     }
+}
+
+fn is_running(writer: &JoinHandle<()>) -> bool {
+    !writer.is_finished()
 }
 
 impl Drop for Store {
@@ -235,7 +267,7 @@ async fn flush_regularly(store: std::sync::Weak<Store>, full: Arc<Notify>) {
         }
         match store.flush().await {
             Ok(()) => failed_pause = None,
-            Err(StoreError::Closed) => return,
+            Err(StoreError::Closed | StoreError::WriterDied) => return,
             Err(_) => {
                 let pause = failed_pause.map_or(FIRST_RETRY, |pause| pause * 2);
                 failed_pause = Some(pause.min(interval));
@@ -264,5 +296,49 @@ async fn maintain_regularly(store: std::sync::Weak<Store>, integrity: Arc<Integr
             drop(store);
             tokio::time::sleep(FIRST_RETRY).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use demarc_proto::{ManualClock, Millis};
+
+    use super::*;
+    use crate::{MetricRows, Sample};
+
+    #[tokio::test]
+    async fn when_the_writer_of_the_log_has_died_rows_are_refused_and_nobody_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Nanos(0)));
+        let store = Store::open(dir.path(), StoreConfig::default(), clock)
+            .await
+            .unwrap();
+        assert!(store.check().is_ok());
+        let (commands, receiver) = mpsc::channel::<Command>(1);
+        let died = std::thread::spawn(move || {
+            drop(receiver);
+            std::panic::resume_unwind(Box::new("as if a batch could not be built"));
+        });
+        while !died.is_finished() {
+            std::thread::yield_now();
+        }
+        // The one that lives ends with its commands.
+        *store.commands.lock() = Some(commands);
+        *store.writer.lock() = Some(died);
+        let series = MetricRows {
+            samples: vec![Sample::new(Millis(0), 1.0)],
+            ..MetricRows::default()
+        };
+        let rows = Rows {
+            metrics: vec![series],
+            ..Rows::default()
+        };
+        let refused = store.append(&TenantId::default(), rows).await.unwrap_err();
+        assert!(matches!(refused, StoreError::WriterDied), "{refused}");
+        assert!(refused.is_retryable());
+        assert!(matches!(store.check(), Err(StoreError::WriterDied)));
+        assert!(matches!(store.flush().await, Err(StoreError::WriterDied)));
+        assert!(store.close().await.is_err());
+        assert!(matches!(store.check(), Err(StoreError::Closed)));
     }
 }

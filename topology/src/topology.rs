@@ -263,7 +263,7 @@ impl Topology {
     }
 
     /// Takes an inventory in, or says what that would change. When it returns, what was taken is durable.
-    #[tracing::instrument(skip_all, err, fields(tenant = %request.tenant, source = request.source))]
+    #[tracing::instrument(skip_all, err(level = "debug"), fields(tenant = %request.tenant, source = request.source))]
     pub async fn import(&self, request: &ImportRequest<'_>) -> Result<ImportReport, TopologyError> {
         let read = import::read(request.text, request.format)?;
         let claim = import::claim(&request.source)?;

@@ -12,7 +12,7 @@ use arrow::{
 };
 use demarc_ingest::{Ingest, IngestConfig};
 use demarc_proto::{Clock, Labels, ManualClock, Nanos, Observation, TenantId};
-use demarc_store::{Store, StoreConfig, Table};
+use demarc_store::{Retention, Store, StoreConfig, Table};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -33,10 +33,23 @@ impl Bed {
     }
 
     pub(crate) async fn with(config: IngestConfig) -> Self {
+        Self::over(StoreConfig::default(), config).await
+    }
+
+    /// One that takes rows of whatever age.
+    pub(crate) async fn keeping() -> Self {
+        let store = StoreConfig {
+            retention: Retention::FOREVER,
+            ..StoreConfig::default()
+        };
+        Self::over(store, IngestConfig::default()).await
+    }
+
+    async fn over(store: StoreConfig, config: IngestConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
         let shared: Arc<dyn Clock> = clock.clone();
-        let store = Store::open(folder.path(), StoreConfig::default(), Arc::clone(&shared))
+        let store = Store::open(folder.path(), store, Arc::clone(&shared))
             .await
             .unwrap();
         let (sender, observations) = mpsc::channel(100);

@@ -81,7 +81,7 @@ async fn the_fixtures_of_tempo_make_the_edges_that_they_say() {
         let case: Value = serde_json::from_str(line).unwrap();
         let file = case["file"].as_str().unwrap();
         let traces = std::fs::read(format!("{FIXTURES}/{file}")).unwrap();
-        let bed = Bed::new().await;
+        let bed = Bed::keeping().await;
         send(&bed, serde_json::from_slice(&traces).unwrap()).await;
         let values = bed.values();
         let labels = labels(&case);

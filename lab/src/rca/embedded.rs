@@ -12,7 +12,7 @@ use demarc_proto::{
     },
 };
 use demarc_query::{Engine, QueryConfig};
-use demarc_store::{Store, StoreConfig};
+use demarc_store::{Retention, Store, StoreConfig};
 use demarc_topology::{Graph, Responsibility, Topology, TopologyConfig};
 use tokio::sync::{Mutex, mpsc};
 
@@ -41,6 +41,8 @@ impl Embedded {
             flush_rows: usize::MAX,
             flush_bytes: usize::MAX,
             flush_interval_seconds: 86_400,
+            // They are as old as they are.
+            retention: Retention::FOREVER,
             ..StoreConfig::default()
         };
         let store = Store::open(&folder.path().join("data"), config, Arc::clone(&clock)).await?;

@@ -189,6 +189,13 @@ impl Notes {
         }
     }
 
+    /// Notes that values of a day are missing, because they were in a file that is damaged.
+    pub(super) fn add_loss(&self, day: &str, file: &str) {
+        let text =
+            format!("values of {day} are missing: the file {file} is damaged and was left out");
+        self.warnings.lock().insert(text);
+    }
+
     /// Warnings and infos, sorted.
     pub(super) fn take(&self) -> (Vec<String>, Vec<String>) {
         let warnings = std::mem::take(&mut *self.warnings.lock());

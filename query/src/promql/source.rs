@@ -9,7 +9,7 @@ mod histograms;
 use std::sync::Arc;
 
 use demarc_proto::{Millis, Nanos, TimeRange};
-use demarc_store::{Selected, Snapshot};
+use demarc_store::{Selected, Snapshot, Table};
 
 use self::{files::Stretches, histograms::Found};
 use super::{
@@ -132,6 +132,7 @@ impl Eval<'_> {
     ) -> Result<Source<'s>, QueryError> {
         let in_files = self.in_files(snapshot, &series.entries, interval)?;
         let histograms = self.stored_histograms(snapshot, &series.entries, interval)?;
+        self.note_losses(snapshot, interval);
         Ok(Source {
             snapshot,
             series,
@@ -140,6 +141,18 @@ impl Eval<'_> {
             in_files,
             histograms,
         })
+    }
+
+    /// Notes what is missing because a file is damaged: known once the files were read.
+    fn note_losses(&self, snapshot: &Snapshot, interval: Interval) {
+        let Some(range) = interval.range() else {
+            return;
+        };
+        for table in [Table::Samples, Table::Histograms] {
+            for (day, file) in snapshot.losses(table, range) {
+                self.notes.add_loss(&day, &file);
+            }
+        }
     }
 
     fn each_of<T: Send>(

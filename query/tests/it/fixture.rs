@@ -19,7 +19,10 @@ impl Bed {
     }
 
     pub(crate) async fn with(config: QueryConfig) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), config).await
+    }
+
+    async fn in_folder(folder: TempDir, config: QueryConfig) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Nanos(1_000_000_000_000)));
         let store = Store::open(folder.path(), StoreConfig::default(), clock)
             .await
@@ -30,6 +33,18 @@ impl Bed {
             engine,
             _folder: folder,
         }
+    }
+
+    /// The same files under another store: nothing of them is in memory any more.
+    pub(crate) async fn reopened(self) -> Self {
+        self.store.close().await.unwrap();
+        let Self {
+            store,
+            engine,
+            _folder,
+        } = self;
+        drop((store, engine));
+        Self::in_folder(_folder, QueryConfig::default()).await
     }
 
     pub(crate) async fn append(&self, tenant: &TenantId, rows: Rows) {

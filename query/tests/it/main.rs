@@ -6,6 +6,7 @@
 
 mod compliance;
 mod corpus;
+mod damage;
 mod dashboards;
 mod fixture;
 mod promql;

@@ -29,8 +29,10 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Queries are answered.
+/// Rows are taken and queries are answered.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
+    let writable = app.store.check();
+    writable.map_err(|error| ApiError::unavailable(&error))?;
     let now = app.clock.now().to_millis();
     app.engine.instant(&app.operator, "vector(1)", now).await?;
     Ok("ready\n")

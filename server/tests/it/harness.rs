@@ -27,6 +27,11 @@ impl Server {
 
     /// Starts a server with a configuration file of that text.
     pub(crate) fn start_with(data: &Path, config: &str) -> Self {
+        Self::start_logging(data, config, Stdio::inherit())
+    }
+
+    /// As [`Self::start_with`], with its log going to `log`.
+    pub(crate) fn start_logging(data: &Path, config: &str, log: Stdio) -> Self {
         let file = data.with_extension("toml");
         std::fs::write(&file, config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_demarc"))
@@ -45,6 +50,7 @@ impl Server {
             .arg(&file)
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());

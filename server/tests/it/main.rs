@@ -12,6 +12,7 @@ mod hostile;
 mod incident;
 mod isolation;
 mod kill;
+mod logs;
 mod mutation;
 mod otlp;
 mod prometheus;

@@ -11,10 +11,7 @@ use demarc_proto::{Millis, TenantId};
 use serde_json::{Value, json};
 
 use super::{APP_ID, state::Change};
-use crate::{
-    DataFile, StoreError, Table,
-    data_file::{NAME_PREFIX, Place},
-};
+use crate::{DataFile, StoreError, Table, data_file::Place};
 
 /// The tag of a file's checksum.
 const CRC32_TAG: &str = "demarc.crc32";
@@ -26,12 +23,6 @@ pub(super) enum Effect {
     Rows,
     /// The same rows in other files.
     Arrangement,
-}
-
-/// Whether a file below the table's directory was written by the store.
-pub(super) fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with(NAME_PREFIX) && name.ends_with(".parquet"))
 }
 
 /// A file's path below its table's directory, as the log names it.

@@ -27,6 +27,17 @@ type Entries = BTreeMap<u64, Vec<u8>>;
 impl TableLog {
     /// Reads the log anew and puts right what is wrong with it.
     pub(crate) async fn reload(&mut self) -> Result<(), StoreError> {
+        let before = std::mem::take(&mut self.state);
+        let reloaded = self.read_anew().await;
+        match &reloaded {
+            // Snapshots that were made before go on holding their files.
+            Ok(()) => self.state.take_leases(&before),
+            Err(_) => self.state = before,
+        }
+        reloaded
+    }
+
+    async fn read_anew(&mut self) -> Result<(), StoreError> {
         let entries = entry::read_all(&self.log_dir())?;
         let trusted = self.trusted_state(&entries)?;
         let broken = entries
@@ -52,7 +63,7 @@ impl TableLog {
             (None, Err(reason)) => self.refuse(&reason)?,
         }
         // Also drops what only half of a journal's last record says.
-        self.rewrite_journal();
+        self.rewrite_journal().await;
         Ok(())
     }
 
@@ -159,7 +170,7 @@ impl TableLog {
             seq: self.state.seq,
             ..Change::default()
         };
-        self.note(version, change);
+        self.note(version, change).await;
         Ok(())
     }
 

@@ -60,6 +60,21 @@ impl State {
         self.files.extend(change.add);
     }
 
+    /// Shares the leases of the same files of `other`.
+    pub(super) fn take_leases(&mut self, other: &Self) {
+        let lease_of = |path: &String| {
+            let listed = other.files.get(path).map(|(_, file)| &file.lease);
+            let removed = other.removed.get(path).map(|removed| &removed.lease);
+            listed.or(removed).cloned()
+        };
+        for (path, (_, file)) in &mut self.files {
+            file.lease = lease_of(path).unwrap_or_default();
+        }
+        for (path, removed) in &mut self.removed {
+            removed.lease = lease_of(path).unwrap_or_default();
+        }
+    }
+
     /// Whether both say the same of the table; what a Delta log does not hold in every version is left out.
     pub(super) fn agrees_with(&self, other: &Self) -> bool {
         let same_file = |(path, (tenant, file)): (&String, &(TenantId, DataFile))| {

@@ -10,8 +10,10 @@ use arrow::{
 
 use crate::{StoreError, Table};
 
-/// Rows of one batch of the merged stream.
+/// Rows of one batch of the merged stream, at most.
 const OUT_ROWS: usize = 8192;
+/// Memory of such a batch, about.
+const OUT_BYTES: usize = 32 << 20;
 
 /// One file's batches, sorted.
 pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, StoreError>>>;
@@ -27,6 +29,8 @@ pub(super) struct Merge {
     batches: Vec<RecordBatch>,
     /// Rows that the next batch of the stream consists of, as batch and row.
     taken: Vec<(usize, usize)>,
+    /// What those rows take, if the rows of a batch are alike.
+    taken_bytes: usize,
 }
 
 struct Source {
@@ -37,6 +41,8 @@ struct Source {
     batch: usize,
     /// The next row of it.
     at: usize,
+    /// What a row of it takes on average.
+    row_bytes: usize,
 }
 
 impl Merge {
@@ -55,6 +61,7 @@ impl Merge {
             next: BinaryHeap::new(),
             batches: Vec::new(),
             taken: Vec::new(),
+            taken_bytes: 0,
         };
         for batches in files {
             merge.add(batches)?;
@@ -69,6 +76,7 @@ impl Merge {
             keys,
             batch: 0,
             at: 0,
+            row_bytes: 0,
         });
         self.advance(self.sources.len() - 1)
     }
@@ -87,6 +95,7 @@ impl Merge {
             .converter
             .convert_columns(&keys_of(self.table, &batch))?;
         (one.batch, one.at) = (self.batches.len(), 0);
+        one.row_bytes = batch.get_array_memory_size() / batch.num_rows();
         self.batches.push(batch);
         self.next.push(Reverse((one.keys.row(0).owned(), source)));
         Ok(())
@@ -96,12 +105,13 @@ impl Merge {
     fn take_run(&mut self, source: usize) -> Result<(), StoreError> {
         let one = &mut self.sources[source];
         let limit = self.next.peek().map(|Reverse((row, _))| row.row());
-        while one.at < one.keys.num_rows() && self.taken.len() < OUT_ROWS {
+        while one.at < one.keys.num_rows() && !is_full(&self.taken, self.taken_bytes) {
             let row = one.keys.row(one.at);
             if limit.is_some_and(|limit| row > limit) {
                 break;
             }
             self.taken.push((one.batch, one.at));
+            self.taken_bytes += one.row_bytes;
             one.at += 1;
         }
         if one.at == one.keys.num_rows() {
@@ -117,6 +127,7 @@ impl Merge {
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         let out = interleave_record_batch(&batches, &self.taken)?;
         self.taken.clear();
+        self.taken_bytes = 0;
         let mut kept = Vec::new();
         for source in &mut self.sources {
             if source.at < source.keys.num_rows() {
@@ -133,7 +144,7 @@ impl Iterator for Merge {
     type Item = Result<RecordBatch, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.taken.len() < OUT_ROWS {
+        while !is_full(&self.taken, self.taken_bytes) {
             let Some(Reverse((_, source))) = self.next.pop() else {
                 break;
             };
@@ -143,6 +154,10 @@ impl Iterator for Merge {
         }
         (!self.taken.is_empty()).then(|| self.emit())
     }
+}
+
+fn is_full(taken: &[(usize, usize)], bytes: usize) -> bool {
+    taken.len() >= OUT_ROWS || bytes >= OUT_BYTES
 }
 
 fn keys_of(table: Table, batch: &RecordBatch) -> Vec<ArrayRef> {

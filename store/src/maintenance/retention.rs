@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use demarc_proto::TenantId;
+use demarc_proto::{Nanos, TenantId};
 
 use super::Maintenance;
 use crate::{
@@ -52,7 +52,40 @@ pub struct TenantRetention {
     pub topology_days: Option<u32>,
 }
 
+/// From when on rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What is older is deleted.
+    pub from: Nanos,
+    /// The setting that says so.
+    pub by: &'static str,
+}
+
 impl Retention {
+    /// Everything is kept for ever.
+    pub const FOREVER: Self = Self {
+        metrics_days: 0,
+        traces_days: 0,
+        logs_days: 0,
+        topology_days: 0,
+    };
+
+    /// From when on rows of a table are kept at the time `now`; `None` when all are.
+    pub(crate) fn kept(self, table: Table, now: Nanos) -> Option<Kept> {
+        let first = self.first_day(table, Day::of_millis(now.to_millis()))?;
+        Some(Kept {
+            from: first.start().to_nanos(),
+            by: match table {
+                Table::Spans => "store.retention.traces_days",
+                Table::Logs => "store.retention.logs_days",
+                Table::Entities | Table::Relations | Table::Changes => {
+                    "store.retention.topology_days"
+                }
+                _ => "store.retention.metrics_days",
+            },
+        })
+    }
+
     /// The same with what a tenant wants otherwise.
     pub(crate) fn with(self, tenant: TenantRetention) -> Self {
         Self {
@@ -122,17 +155,19 @@ impl Maintenance {
             let mut flusher = self.flusher.lock().await;
             let mut files: Files = flusher.log(table).files();
             files.retain(|(owner, _)| owner == tenant);
-            if files.is_empty() {
-                continue;
+            if !files.is_empty() {
+                flusher.edit(table, Edit::Remove(&files)).await?;
             }
-            flusher.edit(table, Edit::Remove(&files)).await?;
             rows += files.iter().map(|(_, file)| file.rows).sum::<u64>();
-            let paths: Vec<_> = files.into_iter().map(|(_, file)| file.path).collect();
-            flusher.log_mut(table).vacuum_files(&paths)?;
+            // Each entry of the list would keep its file.
+            drop(files);
+            // Also those that were merged into others a moment ago: they hold the same rows.
+            flusher.log_mut(table).vacuum_tenant(tenant).await?;
         }
         // Series that are sent again have to be written down again.
         self.head.index(tenant).forget_days(|_| true);
         self.quarantine.forget(tenant)?;
+        self.integrity.forget_losses(tenant);
         Ok(rows)
     }
 }

@@ -35,9 +35,9 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
 ) -> Result<Store, StoreError> {
     let (dir, lock) = lock_dir(dir)?;
-    let integrity = Arc::new(Integrity::default());
-    let head = Arc::new(Head::new(&config, integrity.clone()));
     let quarantine = Arc::new(Quarantine::open(&dir, clock.clone())?);
+    let integrity = Arc::new(Integrity::after(&quarantine.found()));
+    let head = Arc::new(Head::new(&config, integrity.clone()));
     let settings = LogSettings {
         checkpoint_commits: config.checkpoint_commits,
         clock,

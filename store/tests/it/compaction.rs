@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
 use demarc_proto::ManualClock;
-use demarc_store::{Snapshot, Store, StoreConfig, Table};
+use demarc_store::{Rows, Snapshot, Store, StoreConfig, Table};
 
 use crate::fixture::{
     all_tables, clock, expected_rows, gauge, open_at, open_with, row_count, tenant,
@@ -186,4 +186,113 @@ async fn writers_and_readers_go_on_while_files_are_merged() {
         .await
         .unwrap();
     assert_eq!(row_count(&spans), appends * expected_rows(Table::Spans));
+}
+
+#[tokio::test]
+async fn of_two_values_at_one_time_the_later_one_counts_after_a_merge_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = open_at(dir.path(), config(), &clock).await;
+    let one = |value: f64| Rows {
+        metrics: vec![gauge("load", "api", &[(0, value)])],
+        ..Rows::default()
+    };
+    for value in [1.0, 2.0] {
+        store.append(&tenant("a"), one(value)).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    // Too large to be merged with the others.
+    let mut last = one(3.0);
+    let many: Vec<(i64, f64)> = (0..20_000).map(|at| (at, (at as f64).sqrt())).collect();
+    last.metrics.push(gauge("noise", "api", &many));
+    store.append(&tenant("a"), last).await.unwrap();
+    store.flush().await.unwrap();
+    clock.advance(DAY);
+    store.maintain().await.unwrap();
+    drop(store);
+    let store = open_with(dir.path(), config()).await;
+    let files = store.snapshot(&tenant("a")).files(Table::Samples);
+    let rows: Vec<u64> = files.iter().map(|file| file.rows).collect();
+    assert_eq!(rows, [2, 20_001], "oldest first");
+    assert_eq!(load_values(&store).await, [1.0, 2.0, 3.0]);
+    // Those that are merged with each other come in that order as well.
+    store.append(&tenant("a"), one(4.0)).await.unwrap();
+    store.flush().await.unwrap();
+    let config = StoreConfig {
+        compact_target_bytes: 1 << 40,
+        ..config()
+    };
+    drop(store);
+    let store = open_at(dir.path(), config, &clock).await;
+    store.maintain().await.unwrap();
+    assert_eq!(load_values(&store).await, [1.0, 2.0, 3.0, 4.0]);
+}
+
+/// The values of `load` in the order in which they are read.
+async fn load_values(store: &Store) -> Vec<f64> {
+    use arrow::array::AsArray;
+    let snapshot = store.snapshot(&tenant("a"));
+    let mut values = Vec::new();
+    for batch in snapshot.read(Table::Samples).await.unwrap() {
+        let metric = batch.column_by_name("metric").unwrap().as_string::<i32>();
+        let value = batch.column_by_name("value").unwrap();
+        let value = value.as_primitive::<arrow::datatypes::Float64Type>();
+        let rows = (0..batch.num_rows()).filter(|row| metric.value(*row) == "load");
+        values.extend(rows.map(|row| value.value(row)));
+    }
+    values
+}
+
+#[tokio::test]
+async fn a_merge_that_fails_keeps_no_other_from_being_done_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = flushed(dir.path(), &clock).await;
+    let reader = store.snapshot(&tenant("a"));
+    clock.advance(DAY);
+    let samples = dir.path().join("tables/samples");
+    // In the way of the next entry of the log.
+    let next = last_version(&samples.join("_delta_log")) + 1;
+    let obstacle = samples.join(format!("_delta_log/{next:020}.json"));
+    std::fs::create_dir(&obstacle).unwrap();
+    assert!(store.maintain().await.is_err());
+    let after = store.snapshot(&tenant("a"));
+    assert_eq!(after.files(Table::Samples).len(), FLUSHES);
+    for table in [Table::Series, Table::Spans, Table::Logs, Table::Changes] {
+        assert_eq!(after.files(table).len(), 1, "{table}");
+    }
+    drop(after);
+    std::fs::remove_dir(&obstacle).unwrap();
+    store.maintain().await.unwrap();
+    let merged = store.snapshot(&tenant("a")).files(Table::Samples);
+    assert_eq!(merged.len(), 1);
+    let files = merged[0].path.parent().unwrap();
+    assert_eq!(count(files, "parquet"), FLUSHES + 1);
+    // The failure has not made the store forget who reads what.
+    clock.advance(DAY);
+    store.maintain().await.unwrap();
+    let left = reader.read(Table::Samples).await.unwrap();
+    assert_eq!(
+        row_count(&left),
+        FLUSHES * (expected_rows(Table::Samples) + 1)
+    );
+}
+
+/// How many files in `dir` have the extension.
+fn count(dir: &Path, extension: &str) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .count()
+}
+
+/// The version of the newest entry of a Delta log.
+fn last_version(log: &Path) -> u64 {
+    let entries = std::fs::read_dir(log).unwrap();
+    let versions = entries.filter_map(|entry| {
+        let name = entry.unwrap().file_name();
+        name.to_str()?.strip_suffix(".json")?.parse().ok()
+    });
+    versions.max().unwrap()
 }

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, hash_map::RandomState},
-    env,
+    env, fs,
     hash::{BuildHasher, Hasher},
     io::{BufRead, BufReader},
     path::Path,
@@ -49,6 +49,9 @@ pub(crate) fn config() -> StoreConfig {
         flush_rows: 100,
         wal_segment_bytes: 1 << 16,
         checkpoint_commits: 7,
+        // As many merges as there can be, and what was merged goes at once.
+        compact_min_files: 2,
+        delete_grace_seconds: 0,
         ..StoreConfig::default()
     }
 }
@@ -63,6 +66,7 @@ async fn writer() {
     let next = Arc::new(AtomicU64::new(first.parse().unwrap()));
     let appenders =
         (0..APPENDERS).map(|_| tokio::spawn(append_forever(store.clone(), next.clone())));
+    tokio::spawn(merge_forever(store.clone()));
     futures::future::join_all(appenders).await;
 }
 
@@ -72,6 +76,27 @@ async fn append_forever(store: Arc<Store>, next: Arc<AtomicU64>) {
         store.append(&tenant("a"), numbered(number)).await.unwrap();
         println!("acked {number}");
     }
+}
+
+async fn merge_forever(store: Arc<Store>) {
+    loop {
+        store.maintain().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How many of the data files below `dir` are the outcome of a merge.
+fn merged_files(dir: &Path) -> usize {
+    let is_merged = |name: &str| name.ends_with(".parquet") && name.matches('.').count() == 2;
+    let mut count = 0;
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            count += merged_files(&entry.path());
+        } else {
+            count += usize::from(is_merged(&entry.file_name().to_string_lossy()));
+        }
+    }
+    count
 }
 
 /// A process that appends until it is killed.
@@ -234,13 +259,15 @@ async fn numbers(store: &Store, table: Table) -> BTreeMap<u64, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_loses_no_acknowledged_row_and_doubles_none() {
+async fn kill_9_in_the_middle_of_flushes_and_merges_loses_no_acknowledged_row_and_doubles_none() {
     let dir = tempfile::tempdir().unwrap();
     let mut ledger = Ledger::default();
+    let mut merged = 0;
     for round in 0..ROUNDS {
         let mut writing = Writing::start(dir.path(), round);
         writing.wait_for_some(round);
         ledger.add(writing.kill());
+        merged += merged_files(&dir.path().join("tables"));
         let store = open_with(dir.path(), config()).await;
         ledger.check(&store, round).await;
         // The next round starts from a clean end, or from the log alone.
@@ -253,4 +280,5 @@ async fn kill_9_loses_no_acknowledged_row_and_doubles_none() {
         "only {} rows were acknowledged in all rounds",
         ledger.len()
     );
+    assert!(merged as u64 > ROUNDS, "only {merged} files were merged");
 }

@@ -144,6 +144,33 @@ async fn a_deleted_tenant_leaves_nothing_and_may_come_back() {
     );
 }
 
+#[tokio::test]
+async fn what_was_merged_a_moment_ago_goes_with_its_tenant_as_soon_as_nobody_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = open_at(dir.path(), StoreConfig::default(), &clock).await;
+    for _ in 0..3 {
+        store.append(&tenant("a"), all_tables()).await.unwrap();
+        store.flush().await.unwrap();
+    }
+    let folder = |table: Table| {
+        let tables = dir.path().join("tables");
+        tables.join(table.name()).join("tenant=a")
+    };
+    let reader = store.snapshot(&tenant("a"));
+    pass(&store, &clock, 24).await;
+    assert_eq!(store.snapshot(&tenant("a")).files(Table::Spans).len(), 1);
+    assert!(usage(&folder(Table::Spans)).0 > 1);
+    store.delete_tenant(&tenant("a")).await.unwrap();
+    let kept = reader.read(Table::Spans).await.unwrap();
+    assert_eq!(row_count(&kept), 12, "whoever reads goes on reading");
+    drop(reader);
+    store.maintain().await.unwrap();
+    for table in Table::ALL {
+        assert!(!folder(table).exists(), "{table}");
+    }
+}
+
 /// A month in which each day brings the same: after the longest retention nothing grows any more.
 #[tokio::test]
 async fn in_a_month_of_ingest_space_and_files_stay_bounded() {
