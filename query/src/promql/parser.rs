@@ -4,6 +4,7 @@
 //! printing of queries all need the places of the text in the tree.
 
 mod aggregate;
+mod dialect;
 mod length;
 mod matching;
 mod selector;
@@ -131,6 +132,7 @@ impl<'a> Parser<'a> {
         if !expected.is_empty() {
             message.push_str(&format!(", expected {expected}"));
         }
+        message.push_str(&dialect::hint(token.text(self.query)));
         self.error(token.span, message)
     }
 

@@ -19,6 +19,35 @@ pub(crate) enum Values {
     Waves,
     /// Native histograms whose counts rise.
     Histograms,
+    /// They stay at a value that is smaller for each further series.
+    Stairs,
+    /// They stay at the number with which the expression compares them; others rise.
+    Compared,
+    /// They rise, but for the series that stands for a variable with a number: it stays at this and has no labels.
+    Switched(i32),
+    /// The same with native histograms.
+    SwitchedHistograms(i32),
+}
+
+/// The name of series that stand for a variable.
+const VARIABLE: &str = "x1";
+
+impl Values {
+    /// The number at which a selector's series stay where others do not.
+    fn fixed(self, selector: &Selector, compared: &BTreeMap<usize, f64>) -> Option<f64> {
+        let is_variable = selector.metric() == Some(VARIABLE);
+        match self {
+            Self::Compared => compared.get(&selector.span.start).copied(),
+            Self::Switched(value) | Self::SwitchedHistograms(value) if is_variable => {
+                Some(f64::from(value))
+            }
+            _ => None,
+        }
+    }
+
+    fn has_variables(self) -> bool {
+        matches!(self, Self::Switched(_) | Self::SwitchedHistograms(_))
+    }
 }
 
 /// When samples are needed: from one time to another, so often.
@@ -36,20 +65,48 @@ const MAX_POINTS: i64 = 3000;
 /// Rows that an expression finds when it is evaluated at `at`.
 pub(crate) fn rows(expr: &Expr, at: i64, values: Values) -> Vec<MetricRows> {
     let shared = shared(expr);
-    let mut found: BTreeMap<Labels, Vec<Window>> = BTreeMap::new();
+    let mut constants = BTreeMap::new();
+    compared(expr, &mut constants);
+    let mut found: BTreeMap<Labels, Wanted> = BTreeMap::new();
     walk(expr, (0, at), &mut |selector, window| {
-        for labels in series(selector, &shared) {
-            found.entry(labels).or_default().push(window);
+        let fixed = values.fixed(selector, &constants);
+        let is_bare = values.has_variables() && selector.metric() == Some(VARIABLE);
+        let shared = if is_bare { &BTreeMap::new() } else { &shared };
+        for labels in series(selector, shared) {
+            let wanted = found.entry(labels).or_default();
+            wanted.windows.push(window);
+            wanted.fixed = wanted.fixed.or(fixed);
         }
     });
     let rows = found.into_iter().enumerate();
-    rows.map(|(number, (labels, windows))| row(number, labels, &windows, at, values))
+    rows.map(|(number, (labels, wanted))| row(number, labels, &wanted, at, values))
         .collect()
 }
 
-fn row(number: usize, labels: Labels, windows: &[Window], at: i64, values: Values) -> MetricRows {
+/// What is wanted of a series.
+#[derive(Default)]
+struct Wanted {
+    windows: Vec<Window>,
+    /// The number at which it stays, whatever others do.
+    fixed: Option<f64>,
+}
+
+/// The numbers with which selectors are compared, by where the selectors begin.
+fn compared(expr: &Expr, found: &mut BTreeMap<usize, f64>) {
+    if let Expr::Binary(binary) = expr
+        && let (Expr::Selector(selector), Expr::Number(number)) = (&binary.left, &binary.right)
+        && binary.op.is_comparison()
+    {
+        found.insert(selector.span.start, number.value);
+    }
+    for child in expr.children() {
+        compared(child, found);
+    }
+}
+
+fn row(number: usize, labels: Labels, wanted: &Wanted, at: i64, values: Values) -> MetricRows {
     let mut times = BTreeSet::new();
-    for window in windows {
+    for window in &wanted.windows {
         let step = window.step.max((window.end - window.start) / MAX_POINTS);
         let mut time = window.end;
         while time >= window.start {
@@ -69,11 +126,16 @@ fn row(number: usize, labels: Labels, windows: &[Window], at: i64, values: Value
     };
     for time in times {
         let seconds = (time - at) as f64 / 1e3 + 1e7;
+        if let Some(fixed) = wanted.fixed {
+            row.samples.push(Sample::new(Millis(time), fixed));
+            continue;
+        }
         let value = match values {
-            Values::Rising => factor * seconds,
+            Values::Rising | Values::Compared | Values::Switched(_) => factor * seconds,
+            Values::Stairs => 1e3 - number as f64,
             Values::Constant(value) => factor * f64::from(value),
             Values::Waves => factor * (50.0 + 40.0 * (seconds / 60.0 + number as f64).sin()),
-            Values::Histograms => {
+            Values::Histograms | Values::SwitchedHistograms(_) => {
                 row.histograms.push((Millis(time), histogram(seconds)));
                 continue;
             }
@@ -112,8 +174,23 @@ fn shared(expr: &Expr) -> BTreeMap<String, String> {
     for name in names {
         shared.entry(name).or_insert_with(|| "x1".to_owned());
     }
-    shared.retain(|name, _| name != METRIC_NAME && name != "le");
+    // What is summed away on one side of an operator is missing on the other.
+    let mut dropped = BTreeSet::new();
+    summed_away(expr, &mut dropped);
+    shared.retain(|name, _| name != METRIC_NAME && name != "le" && !dropped.contains(name));
     shared
+}
+
+/// Names of labels that `without` leaves out.
+fn summed_away(expr: &Expr, found: &mut BTreeSet<String>) {
+    if let Expr::Aggregate(one) = expr
+        && one.grouping == Grouping::Without
+    {
+        found.extend(one.labels.iter().cloned());
+    }
+    for child in expr.children() {
+        summed_away(child, found);
+    }
 }
 
 fn by_label(selector: &Selector) -> BTreeMap<&str, Vec<&Matcher>> {

@@ -22,13 +22,19 @@ use crate::{
 const AT: i64 = 1_700_000_000_000;
 
 /// Values that are tried one after the other until there is an answer: a comparison wants this one or that.
-const TRIED: [Values; 6] = [
+const TRIED: [Values; 12] = [
     Values::Rising,
     Values::Constant(1),
     Values::Waves,
     Values::Constant(0),
     Values::Constant(-1),
     Values::Histograms,
+    Values::Stairs,
+    Values::Compared,
+    Values::Switched(1),
+    Values::Switched(-1),
+    Values::SwitchedHistograms(1),
+    Values::SwitchedHistograms(-1),
 ];
 
 /// An expression and where it stands.
@@ -185,7 +191,10 @@ async fn every_expression_of_every_dashboard_finds_what_it_selects() {
             (true, Outcome::Refused(fault)) => {
                 faults.push(format!("{}: {fault}: {}", question.name, question.text));
             }
-            // An old parser refuses what a newer one takes: either is an answer.
+            (false, Outcome::Refused(fault)) if !fault.contains("MetricsQL") => {
+                faults.push(format!("{}: {fault}: {}", question.name, question.text));
+            }
+            // An old parser refuses what a newer one takes; another dialect is named with what to write instead.
             (false, _) => {}
         }
     }

@@ -166,7 +166,8 @@ impl Parser<'_> {
         let end = self.last_span();
         let span = expr.span();
         let Some((timing, whole)) = timing(&mut expr) else {
-            let message = "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery";
+            let message = "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery; \
+                           MetricsQL moves whole expressions, PromQL each selector: write it after each";
             return Err(self.error(span.to(start), message));
         };
         if timing.offset.is_some() {

@@ -67,6 +67,15 @@ const FAULTS: &[(&str, &str)] = &[
     ("a +", "1:4: parse error: unexpected end of input"),
     ("a b", "1:3: parse error: unexpected identifier \"b\""),
     (
+        "sum(a) default b",
+        "1:8: parse error: unexpected identifier \"default\"; \"default\" is MetricsQL, not PromQL: write a or b",
+    ),
+    (
+        "(a unless b) offset 1m",
+        "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a \
+         subquery; MetricsQL moves whole expressions, PromQL each selector: write it after each",
+    ),
+    (
         "rate(a)",
         "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
     ),
