@@ -182,6 +182,10 @@ fn arguments(kind: Kind, folder: &Path, ports: [u16; 3]) -> anyhow::Result<Vec<S
             &grpc,
             "--otlp-http",
             &otlp,
+            "--flight",
+            "127.0.0.1:0",
+            "--postgres",
+            "127.0.0.1:0",
         ]
         .map(str::to_owned)
         .to_vec(),

@@ -40,6 +40,7 @@ impl Engine {
             .args(["--http", &args.http.to_string()])
             .args(["--otlp-grpc", &args.otlp_grpc.to_string()])
             .args(["--otlp-http", &args.otlp_http.to_string()])
+            .args(["--flight", "127.0.0.1:0", "--postgres", "127.0.0.1:0"])
             .arg("--data-dir")
             .arg(dir.join("data"))
             .arg("--config")

@@ -20,9 +20,9 @@ pub mod promql_script;
 mod reader;
 mod reading;
 mod session;
+mod sql;
 mod table;
 mod tenants;
-mod view;
 mod workers;
 
 pub use config::{QueryConfig, TenantLimits};
@@ -30,7 +30,11 @@ pub use engine::Engine;
 pub use error::QueryError;
 pub use promql::{Answer, Point, PointValue, Value};
 pub use reader::{
-    Census, ExemplarPoint, ExemplarSeries, Found, Frame, Metadata, Options, RangeParams, Reader,
-    Reply, Source, Stats, Where, selects,
+    Census, Counting, Description, ExemplarPoint, ExemplarSeries, Found, Frame, Metadata, Options,
+    RangeParams, Reader, Reply, Source, Statement, Stats, Where, selects,
+};
+pub use sql::{
+    Dialect, PgType, Relation, RelationKind, SCHEMA, SETTINGS as POSTGRES_SETTINGS,
+    split_statements,
 };
 pub use tenants::Tenants;

@@ -32,6 +32,7 @@ mod pretty;
 mod print;
 mod rate;
 mod regression;
+mod samples;
 mod selector;
 mod signature;
 mod sort;
@@ -49,4 +50,5 @@ pub use pretty::pretty;
 pub use signature::{Signature, Variadic};
 
 pub(crate) use answer::{Prepared, evaluate};
+pub(crate) use samples::count_samples;
 pub(crate) use value::{Asked, Steps};

@@ -19,7 +19,7 @@ use crate::{
 
 pub use discover::{Census, Found, Metadata, Where, selects};
 pub use newest::{ExemplarPoint, ExemplarSeries, Source};
-pub use sql::Frame;
+pub use sql::{Description, Frame, Statement};
 
 /// Times further away than this many milliseconds are as far away as this: no sum of a few of them overflows.
 const FAR_MILLIS: i64 = 1 << 60;
@@ -31,6 +31,18 @@ pub struct Options {
     pub lookback: Option<Duration>,
     /// Longest that the query may run; never longer than configured.
     pub timeout: Option<Duration>,
+    /// Whether the samples of a PromQL query are counted.
+    pub counting: Counting,
+}
+
+/// Whether the samples of a PromQL query are counted by step, which takes about as long as the query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// They are not.
+    #[default]
+    Skip,
+    /// They are.
+    PerStep,
 }
 
 /// One party's way to its data.
@@ -72,14 +84,16 @@ pub struct Reply {
 }
 
 /// What a query took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stats {
     /// From the moment that it had its place to the answer.
     pub evaluation: Duration,
     /// From the request to that moment.
     pub queue: Duration,
-    /// Samples that were held, loaded or computed.
-    pub samples: usize,
+    /// Samples that were loaded, which are held until the answer is there.
+    pub loaded: usize,
+    /// Samples that the selectors read at each time; empty unless they were to be counted.
+    pub per_step: Vec<(Millis, u64)>,
 }
 
 impl<'a> Reader<'a> {
@@ -97,42 +111,59 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whose data is read.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
     /// Evaluates PromQL at one time.
     pub async fn instant(&self, query: &str, at: Millis) -> Result<Reply, QueryError> {
-        let query = self.checked(query)?;
         let at = at.0.clamp(-FAR_MILLIS, FAR_MILLIS);
-        let work = move |reading: Reading| async move {
-            let query = Prepared {
-                expr: promql::parse(&query)?,
-                text: query,
-                asked: Asked {
-                    steps: Steps::at(at),
-                    is_range: false,
-                },
-            };
-            promql::evaluate(&reading, &query)
+        let asked = Asked {
+            steps: Steps::at(at),
+            is_range: false,
         };
-        let (answer, stats) = self.run("promql_instant", work).await?;
-        Ok(Reply { answer, stats })
+        self.ask("promql_instant", query, asked).await
     }
 
     /// Evaluates PromQL at each step of a range.
     pub async fn range(&self, query: &str, range: RangeParams) -> Result<Reply, QueryError> {
-        let query = self.checked(query)?;
         let steps = steps(range, self.engine.config(&self.tenants).max_points)?;
+        let asked = Asked {
+            steps,
+            is_range: true,
+        };
+        self.ask("promql_range", query, asked).await
+    }
+
+    async fn ask(
+        &self,
+        kind: &'static str,
+        query: &str,
+        asked: Asked,
+    ) -> Result<Reply, QueryError> {
+        let query = self.checked(query)?;
+        let counting = self.options.counting;
         let work = move |reading: Reading| async move {
             let query = Prepared {
                 expr: promql::parse(&query)?,
                 text: query,
-                asked: Asked {
-                    steps,
-                    is_range: true,
+                asked,
+            };
+            let begun = reading.budget.elapsed();
+            let answer = promql::evaluate(&reading, &query)?;
+            let stats = Stats {
+                evaluation: reading.budget.elapsed().saturating_sub(begun),
+                queue: begun,
+                loaded: reading.budget.samples(),
+                per_step: match counting {
+                    Counting::Skip => Vec::new(),
+                    Counting::PerStep => counted(&reading, &query)?,
                 },
             };
-            promql::evaluate(&reading, &query)
+            Ok(Reply { answer, stats })
         };
-        let (answer, stats) = self.run("promql_range", work).await?;
-        Ok(Reply { answer, stats })
+        self.run(kind, work).await
     }
 
     /// A query's text, unless it is too long to be looked at.
@@ -152,7 +183,7 @@ impl<'a> Reader<'a> {
         &self,
         kind: &'static str,
         work: impl FnOnce(Reading) -> F + Send + 'static,
-    ) -> Result<(T, Stats), QueryError>
+    ) -> Result<T, QueryError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, QueryError>> + Send + 'static,
@@ -168,23 +199,16 @@ impl<'a> Reader<'a> {
         let crew = Arc::clone(&self.engine.crew);
         let running = Running::start(kind);
         let work = async move {
-            let queue = counted.elapsed();
             counted.check()?;
             let snapshots: Vec<Snapshot> = tenants.iter().map(|one| store.snapshot(one)).collect();
-            let done = work(Reading {
+            let reading = Reading {
                 snapshots,
                 config: limits,
-                budget: Arc::clone(&counted),
+                budget: counted,
                 memory,
                 crew,
-            });
-            let done = done.await?;
-            let stats = Stats {
-                evaluation: counted.elapsed().saturating_sub(queue),
-                queue,
-                samples: counted.samples(),
             };
-            Ok((done, stats))
+            work(reading).await
         };
         let workers = &self.engine.workers;
         let done = match self.origin {
@@ -217,6 +241,12 @@ impl<'a> Reader<'a> {
             ))),
         }
     }
+}
+
+fn counted(reading: &Reading, query: &Prepared) -> Result<Vec<(Millis, u64)>, QueryError> {
+    let counts = promql::count_samples(reading, query)?;
+    let times = query.asked.steps.times().map(Millis);
+    Ok(times.zip(counts).collect())
 }
 
 fn steps(range: RangeParams, max_points: usize) -> Result<Steps, QueryError> {

@@ -8,15 +8,16 @@ use datafusion::{
 };
 use demarc_store::{Snapshot, Table};
 
-use crate::{QueryError, table::SnapshotTable};
+use crate::{QueryError, sql::SCHEMA, table::SnapshotTable};
 
-/// A session in which the tables of `snapshot`, and no others, exist.
+/// A session in which the tables of `snapshot`, and no others, exist; its catalog bears the tenant's name.
 pub(crate) fn session(
     snapshot: &Snapshot,
     memory: &Arc<RuntimeEnv>,
 ) -> Result<SessionContext, QueryError> {
     let settings = SessionConfig::new()
         .with_information_schema(true)
+        .with_default_catalog_and_schema(snapshot.tenant().as_str(), SCHEMA)
         .with_target_partitions(2)
         .set_bool("datafusion.execution.parquet.pushdown_filters", true);
     let context = SessionContext::new_with_config_rt(settings, Arc::clone(memory));

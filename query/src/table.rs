@@ -24,7 +24,7 @@ use datafusion::{
     },
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
 };
-use demarc_proto::{Millis, SeriesId};
+use demarc_proto::{Millis, SeriesId, TenantId};
 use demarc_store::{DataFile, SampleFilter, Snapshot, Table};
 
 /// One table of one tenant's snapshot.
@@ -42,6 +42,11 @@ impl SnapshotTable {
             table,
             schema: table.schema(),
         }
+    }
+
+    /// Whose rows these are.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        self.snapshot.tenant()
     }
 
     /// Files that can hold rows within the time bounds of `filters`.

@@ -82,6 +82,12 @@ pub(crate) struct ServerArgs {
     /// Address for OTLP over HTTP. [default: 127.0.0.1:4318]
     #[arg(long, env = "DEMARC_OTLP_HTTP", value_name = "ADDR")]
     pub(crate) otlp_http: Option<SocketAddr>,
+    /// Address for SQL over Arrow Flight SQL (ADBC, JDBC). [default: 127.0.0.1:9401]
+    #[arg(long, env = "DEMARC_FLIGHT", value_name = "ADDR")]
+    pub(crate) flight: Option<SocketAddr>,
+    /// Address for SQL over PostgreSQL's protocol; the database names the tenant. [default: 127.0.0.1:9402]
+    #[arg(long, env = "DEMARC_POSTGRES", value_name = "ADDR")]
+    pub(crate) postgres: Option<SocketAddr>,
     /// A configuration file in TOML; docs/operations.md lists its settings.
     #[arg(long, env = "DEMARC_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -23,6 +23,10 @@ pub(crate) struct Config {
     pub(crate) http: SocketAddr,
     pub(crate) otlp_grpc: SocketAddr,
     pub(crate) otlp_http: SocketAddr,
+    /// Arrow Flight SQL.
+    pub(crate) flight: SocketAddr,
+    /// SQL over PostgreSQL's protocol.
+    pub(crate) postgres: SocketAddr,
     /// How receivers of notifications reach the HTTP API; the address that it listens on when empty.
     pub(crate) external_url: String,
     /// The responsibility file.
@@ -61,6 +65,8 @@ impl Default for Config {
             http: local(9400),
             otlp_grpc: local(4317),
             otlp_http: local(4318),
+            flight: local(9401),
+            postgres: local(9402),
             external_url: String::new(),
             responsibility_file: None,
             rule_files: Vec::new(),
@@ -96,6 +102,8 @@ impl Config {
         config.http = args.http.unwrap_or(config.http);
         config.otlp_grpc = args.otlp_grpc.unwrap_or(config.otlp_grpc);
         config.otlp_http = args.otlp_http.unwrap_or(config.otlp_http);
+        config.flight = args.flight.unwrap_or(config.flight);
+        config.postgres = args.postgres.unwrap_or(config.postgres);
         config.validate()?;
         Ok(config)
     }

@@ -84,15 +84,15 @@ impl SocketsConfig {
         Ok(())
     }
 
-    fn head(&self) -> Duration {
+    pub(crate) fn head(&self) -> Duration {
         Duration::from_secs(self.header_timeout_seconds)
     }
 
-    fn body(&self) -> Duration {
+    pub(crate) fn body(&self) -> Duration {
         Duration::from_secs(self.body_timeout_seconds)
     }
 
-    fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         Duration::from_secs(self.idle_timeout_seconds)
     }
 }

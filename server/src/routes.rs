@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware::from_fn,
     routing::{delete, get, post},
 };
 use tower_http::compression::CompressionLayer;
@@ -15,6 +16,7 @@ use crate::{
         responsibility, rules, sql, topology, trace,
     },
     app::App,
+    compression,
     telemetry::Metrics,
 };
 
@@ -64,6 +66,7 @@ pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
         )
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CompressionLayer::new())
+        .layer(from_fn(compression::zstd))
 }
 
 /// The Prometheus HTTP API.

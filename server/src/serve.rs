@@ -8,7 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    app::App, background, command::print, config::Config, connection, otlp, routes, telemetry,
+    app::App,
+    background,
+    command::print,
+    config::Config,
+    connection, flight, otlp, postgres, routes,
+    telemetry::{self, Metrics},
 };
 
 /// Runs the server until `stop`.
@@ -16,36 +21,19 @@ pub(crate) async fn serve(
     mut config: Config,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let http = listen("http", config.http).await?;
-    let grpc = listen("otlp_grpc", config.otlp_grpc).await?;
-    let otlp_http = listen("otlp_http", config.otlp_http).await?;
-    let grpc_address = grpc.local_addr()?;
+    let listeners = Listeners::open(&config).await?;
     if config.external_url.is_empty() {
-        config.external_url = format!("http://{}", http.local_addr()?);
+        config.external_url = format!("http://{}", listeners.http.local_addr()?);
     }
-    let telemetry = telemetry::start(&config.telemetry, grpc_address)?;
+    let telemetry = telemetry::start(&config.telemetry, listeners.otlp_grpc.local_addr()?)?;
     let files = connection::raise_file_limit();
     let sockets = &mut config.sockets;
     sockets.max_connections = sockets.max_connections.min(files / 4).max(1);
     let (app, observations) = App::open(&config).await?;
     let token = CancellationToken::new();
     let mut loops = background::start(&app, observations, &token);
-    for (name, listener) in [
-        ("http", &http),
-        ("otlp-grpc", &grpc),
-        ("otlp-http", &otlp_http),
-    ] {
-        print(&format!("{name} listening on {}\n", listener.local_addr()?))?;
-    }
-    let mut sockets = JoinSet::new();
-    for (listener, router) in [
-        (http, routes::router(Arc::clone(&app), telemetry.metrics())),
-        (grpc, otlp::router(Arc::clone(&app))),
-        (otlp_http, otlp::router(Arc::clone(&app))),
-    ] {
-        let patience = config.sockets.clone();
-        sockets.spawn(connection::serve(listener, router, patience, token.clone()));
-    }
+    print(&listeners.addresses()?)?;
+    let mut sockets = listeners.serve(&app, telemetry.metrics(), &token);
     tokio::select! {
         () = stop => info!("stopping"),
         Some(ended) = sockets.join_next() => {
@@ -64,6 +52,70 @@ pub(crate) async fn serve(
     app.close().await?;
     info!("stopped");
     Ok(())
+}
+
+/// The sockets, before anybody is answered on them.
+struct Listeners {
+    http: TcpListener,
+    otlp_grpc: TcpListener,
+    otlp_http: TcpListener,
+    flight: TcpListener,
+    postgres: TcpListener,
+}
+
+impl Listeners {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: listen("http", config.http).await?,
+            otlp_grpc: listen("otlp_grpc", config.otlp_grpc).await?,
+            otlp_http: listen("otlp_http", config.otlp_http).await?,
+            flight: listen("flight", config.flight).await?,
+            postgres: listen("postgres", config.postgres).await?,
+        })
+    }
+
+    /// In one piece: whoever reads the first lines only may close the pipe then.
+    fn addresses(&self) -> anyhow::Result<String> {
+        let mut addresses = String::new();
+        for (name, listener) in [
+            ("http", &self.http),
+            ("otlp-grpc", &self.otlp_grpc),
+            ("otlp-http", &self.otlp_http),
+            ("flight", &self.flight),
+            ("postgres", &self.postgres),
+        ] {
+            addresses += &format!("{name} listening on {}\n", listener.local_addr()?);
+        }
+        Ok(addresses)
+    }
+
+    /// Answers on all of them until `stop`.
+    fn serve(
+        self,
+        app: &Arc<App>,
+        metrics: Metrics,
+        stop: &CancellationToken,
+    ) -> JoinSet<anyhow::Result<()>> {
+        let mut sockets = JoinSet::new();
+        let app = || Arc::clone(app);
+        let patience = || app().config.sockets.clone();
+        for (listener, router) in [
+            (self.http, routes::router(app(), metrics)),
+            (self.otlp_grpc, otlp::router(app())),
+            (self.otlp_http, otlp::router(app())),
+            (self.flight, flight::router(app())),
+        ] {
+            sockets.spawn(connection::serve(
+                listener,
+                router,
+                patience(),
+                stop.clone(),
+            ));
+        }
+        let pg = postgres::serve(self.postgres, app(), patience(), stop.clone());
+        sockets.spawn(pg);
+        sockets
+    }
 }
 
 async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -119,6 +119,31 @@ impl From<QueryError> for ApiError {
     }
 }
 
+/// What a client of gRPC is told of a query that has no answer.
+pub(crate) fn rpc(error: &QueryError) -> tonic::Status {
+    let code = match error.kind() {
+        "bad_data" => Code::InvalidArgument,
+        "timeout" => Code::DeadlineExceeded,
+        "unavailable" => Code::Unavailable,
+        "canceled" => Code::Cancelled,
+        "internal" => Code::Internal,
+        _ => Code::ResourceExhausted,
+    };
+    tonic::Status::new(code, chain(error))
+}
+
+/// What a client of PostgreSQL's protocol is told of a query that has no answer. Source: PostgreSQL, "Error Codes".
+pub(crate) fn sqlstate(error: &QueryError) -> &'static str {
+    match (error.kind(), error) {
+        ("bad_data", _) => "42000",
+        ("timeout" | "canceled", _) => "57014",
+        ("unavailable", _) => "53300",
+        ("internal", _) => "XX000",
+        (_, QueryError::Limit { .. }) => "54000",
+        _ => "22000",
+    }
+}
+
 impl From<IncidentError> for ApiError {
     fn from(error: IncidentError) -> Self {
         match error {

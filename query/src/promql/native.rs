@@ -54,7 +54,7 @@ pub struct Buckets {
 
 impl Histogram {
     /// The histogram of a stored one.
-    pub(super) fn from_stored(stored: &StoredHistogram) -> Self {
+    pub(crate) fn from_stored(stored: &StoredHistogram) -> Self {
         let buckets = |from: &demarc_store::Buckets| Buckets {
             offset: from.offset,
             counts: from.counts.clone(),

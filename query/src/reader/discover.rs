@@ -90,7 +90,7 @@ impl Reader<'_> {
                 by_pair: largest(by_pair, limit),
             })
         };
-        Ok(self.run("discover", work).await?.0)
+        self.run("discover", work).await
     }
 
     /// Label sets of series.
@@ -160,7 +160,7 @@ impl Reader<'_> {
             }
             Ok(found)
         };
-        Ok(self.run("discover", work).await?.0)
+        self.run("discover", work).await
     }
 
     /// What `find` finds for each set of matchers, together: sorted, each once, cut to the limit.
@@ -186,7 +186,7 @@ impl Reader<'_> {
                 items: found.into_iter().take(limit).collect(),
             })
         };
-        Ok(self.run("discover", work).await?.0)
+        self.run("discover", work).await
     }
 }
 

@@ -1,6 +1,9 @@
 //! The newest samples of series, and exemplars: rows as they were stored, beside what PromQL makes of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arrow::{
     array::{Array, AsArray, BinaryArray, MapArray},
@@ -12,12 +15,12 @@ use datafusion::{
     prelude::{Expr, col, lit},
 };
 use demarc_proto::{Labels, METRIC_NAME, Millis, SeriesId};
-use demarc_store::{Sample, Snapshot, Table};
+use demarc_store::{Histogram as StoredHistogram, Sample, Snapshot, Table};
 use futures::TryStreamExt;
 
 use super::{Reader, discover::matcher_sets};
 use crate::{
-    QueryError, promql,
+    Point, PointValue, QueryError, promql,
     reading::{Reading, Selected},
 };
 
@@ -58,12 +61,13 @@ pub struct Source {
 }
 
 impl Reader<'_> {
-    /// The newest sample of each selected series that is no older than the lookback, by labels.
+    /// The newest sample of each selected series that is no older than the lookback, by labels. A native histogram stands where
+    /// no number is newer.
     pub async fn newest(
         &self,
         selectors: Vec<String>,
         at: Millis,
-    ) -> Result<Vec<(Labels, Sample)>, QueryError> {
+    ) -> Result<Vec<(Labels, Point)>, QueryError> {
         for selector in &selectors {
             self.checked(selector)?;
         }
@@ -74,15 +78,23 @@ impl Reader<'_> {
                 wanted.extend(found.into_iter().map(|one| (one.entry.id, one)));
             }
             let samples = newest(&reading, &wanted, at).await?;
-            let mut found: Vec<(Labels, Sample)> = samples
+            let mut points: HashMap<SeriesId, Point> = samples
                 .into_iter()
-                .filter(|(_, sample)| sample.value.to_bits() != STALE_MARKER)
-                .map(|(id, sample)| (wanted[&id].labels(), sample))
+                .map(|(id, sample)| (id, number(sample)))
                 .collect();
+            for (id, point) in newest_histograms(&reading, &wanted, at).await? {
+                let known = points.get(&id);
+                if known.is_none_or(|known| known.time < point.time) {
+                    points.insert(id, point);
+                }
+            }
+            points.retain(|_, point| !is_stale(point));
+            let labelled = |(id, point)| (wanted[&id].labels(), point);
+            let mut found: Vec<(Labels, Point)> = points.into_iter().map(labelled).collect();
             found.sort_by(|a, b| a.0.cmp(&b.0));
             Ok(found)
         };
-        Ok(self.run("discover", work).await?.0)
+        self.run("discover", work).await
     }
 
     /// What sends metrics, by labels.
@@ -106,7 +118,7 @@ impl Reader<'_> {
             });
             Ok(sources.collect())
         };
-        Ok(self.run("discover", work).await?.0)
+        self.run("discover", work).await
     }
 
     /// The exemplars of the series that any selector of `query` selects, from `start` to `end`, by labels.
@@ -142,7 +154,7 @@ impl Reader<'_> {
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
             Ok(series)
         };
-        Ok(self.run("exemplars", work).await?.0)
+        self.run("exemplars", work).await
     }
 }
 
@@ -174,12 +186,11 @@ async fn newest(
     wanted: &HashMap<SeriesId, Selected>,
     at: Millis,
 ) -> Result<HashMap<SeriesId, Sample>, QueryError> {
-    let lookback = (reading.config.lookback_seconds * 1000.0) as i64;
     let mut newest: HashMap<SeriesId, Sample> = HashMap::new();
     if wanted.is_empty() {
         return Ok(newest);
     }
-    let first = at.0.saturating_sub(lookback).saturating_add(1);
+    let first = first(reading, at);
     for snapshot in &reading.snapshots {
         let filter = filter(wanted, first, at.0);
         for batch in scan(reading, snapshot, Table::Samples, filter).await? {
@@ -198,6 +209,58 @@ async fn newest(
         }
     }
     Ok(newest)
+}
+
+/// As [`newest`], of native histograms.
+async fn newest_histograms(
+    reading: &Reading,
+    wanted: &HashMap<SeriesId, Selected>,
+    at: Millis,
+) -> Result<HashMap<SeriesId, Point>, QueryError> {
+    let mut newest: HashMap<SeriesId, (Millis, StoredHistogram)> = HashMap::new();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let first = first(reading, at);
+    for snapshot in &reading.snapshots {
+        let filter = filter(wanted, first, at.0);
+        for batch in scan(reading, snapshot, Table::Histograms, filter).await? {
+            reading.budget.check()?;
+            for (id, time, histogram) in StoredHistogram::from_batch(&batch)? {
+                let is_newer = newest.get(&id).is_none_or(|known| known.0 <= time);
+                if is_newer && wanted.contains_key(&id) {
+                    newest.insert(id, (time, histogram));
+                }
+            }
+        }
+    }
+    let point = |(time, stored): (Millis, StoredHistogram)| Point {
+        time,
+        value: PointValue::Histogram(Arc::new(promql::Histogram::from_stored(&stored))),
+    };
+    let points = newest.into_iter();
+    Ok(points.map(|(id, found)| (id, point(found))).collect())
+}
+
+/// The first time that is no older than the lookback.
+fn first(reading: &Reading, at: Millis) -> i64 {
+    let lookback = (reading.config.lookback_seconds * 1000.0) as i64;
+    at.0.saturating_sub(lookback).saturating_add(1)
+}
+
+fn number(sample: Sample) -> Point {
+    Point {
+        time: sample.time,
+        value: PointValue::Float(sample.value),
+    }
+}
+
+fn is_stale(point: &Point) -> bool {
+    let value = match &point.value {
+        PointValue::Float(value) => *value,
+        PointValue::Histogram(histogram) => histogram.sum,
+    };
+    value.to_bits() == STALE_MARKER
 }
 
 fn filter(wanted: &HashMap<SeriesId, Selected>, first: i64, last: i64) -> Expr {

@@ -13,7 +13,7 @@ pub(crate) mod target;
 use std::sync::Arc;
 
 use axum::{Json, extract::State, response::Response};
-use demarc_query::{Options, QueryError, RangeParams, Reply};
+use demarc_query::{Counting, Options, QueryError, RangeParams, Reply};
 use serde_json::{Value as Body, json};
 
 use self::answer::{Detail, respond};
@@ -64,13 +64,18 @@ fn options(params: &Params) -> Result<Options, ApiError> {
     Ok(Options {
         lookback: params.duration("lookback_delta")?,
         timeout: params.duration("timeout")?,
+        counting: match params.get("stats") {
+            None => Counting::Skip,
+            Some(_) => Counting::PerStep,
+        },
     })
 }
 
 fn finish(params: &Params, reply: Result<Reply, QueryError>) -> Result<Response, ApiError> {
     let detail = match params.get("stats") {
         None => Detail::Plain,
-        Some(_) => Detail::WithStats,
+        Some("all") => Detail::PerStep,
+        Some(_) => Detail::Totals,
     };
     let limit = params.limit("limit")?;
     let reply = reply.map_err(|fault| ApiError::of_text("query", fault))?;

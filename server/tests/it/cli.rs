@@ -25,6 +25,8 @@ fn help_teaches() {
         "--http",
         "--otlp-grpc",
         "--otlp-http",
+        "--flight",
+        "--postgres",
         "--config",
         "DEMARC_DATA_DIR",
         "9400",
@@ -100,6 +102,10 @@ fn a_wrong_setting_fails_at_start_with_key_value_and_what_would_be_right() {
             "--otlp-grpc",
             "127.0.0.1:0",
             "--otlp-http",
+            "127.0.0.1:0",
+            "--flight",
+            "127.0.0.1:0",
+            "--postgres",
             "127.0.0.1:0",
         ]);
         assert!(!is_fine, "{text}");

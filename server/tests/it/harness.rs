@@ -18,6 +18,8 @@ pub(crate) struct Server {
     pub(crate) http: String,
     pub(crate) grpc: String,
     pub(crate) otlp: String,
+    pub(crate) flight: String,
+    pub(crate) postgres: String,
 }
 
 impl Server {
@@ -43,6 +45,10 @@ impl Server {
                 "127.0.0.1:0",
                 "--otlp-http",
                 "127.0.0.1:0",
+                "--flight",
+                "127.0.0.1:0",
+                "--postgres",
+                "127.0.0.1:0",
             ])
             .arg("--data-dir")
             .arg(data)
@@ -65,12 +71,15 @@ impl Server {
             format!("http://{address}")
         };
         let (http, grpc, otlp) = (address("http"), address("otlp-grpc"), address("otlp-http"));
+        let (flight, postgres) = (address("flight"), address("postgres"));
         Self {
             child,
             _out: out,
             http,
             grpc,
             otlp,
+            flight,
+            postgres,
         }
     }
 

@@ -7,9 +7,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::{Server, eventually, folder};
+use crate::harness::{Server, eventually, folder, gauge, now};
 
 /// A process that ends with the test.
 struct Process(Child);
@@ -124,4 +124,61 @@ async fn what_prometheus_scrapes_arrives_whole() {
     })
     .await;
     assert_eq!(kind, "counter");
+}
+
+/// A native histogram of body sizes, as of now.
+fn sizes() -> Value {
+    let now = now().to_string();
+    json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "body.size", "unit": "By", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": [
+            {"startTimeUnixNano": now, "timeUnixNano": now, "count": "6", "sum": 21, "scale": 0, "zeroCount": "1",
+             "zeroThreshold": 0.001, "positive": {"offset": 0, "bucketCounts": ["2", "0", "1"]},
+             "negative": {"offset": 0, "bucketCounts": ["2"]}}]}}]}]}]})
+}
+
+#[tokio::test]
+async fn prometheus_federates_numbers_and_native_histograms() {
+    let Some(prometheus) = program("prometheus") else {
+        return;
+    };
+    let (outer, data) = folder();
+    let server = Server::start(&data);
+    for body in [sizes(), gauge("queue.fill", 0.5)] {
+        server.send("default", "metrics", &body).await;
+    }
+    let address = server.http.strip_prefix("http://").unwrap();
+    let text = format!(
+        "global: {{scrape_interval: 1s}}\n\
+         scrape_configs: [{{job_name: demarc, metrics_path: /federate, honor_labels: true, \
+         params: {{'match[]': ['{{__name__=~\".+\"}}']}}, static_configs: [{{targets: ['{address}']}}]}}]\n"
+    );
+    let file = outer.path().join("prometheus.yml");
+    std::fs::write(&file, text).unwrap();
+    let own = free_port();
+    let arguments = [
+        format!("--config.file={}", file.display()),
+        format!(
+            "--storage.tsdb.path={}",
+            outer.path().join("tsdb").display()
+        ),
+        format!("--web.listen-address=127.0.0.1:{own}"),
+        "--enable-feature=native-histograms".to_owned(),
+    ];
+    let _prometheus = start(&prometheus, &arguments);
+    for (query, wanted) in [
+        ("queue_fill_ratio", "0.5"),
+        ("histogram_count(body_size_bytes)", "6"),
+        ("histogram_sum(body_size_bytes)", "21"),
+        // The last of three buckets of a doubling width ends there.
+        ("histogram_quantile(1,body_size_bytes)", "8"),
+    ] {
+        let value = eventually(|| async {
+            let url = format!("http://127.0.0.1:{own}/api/v1/query?query={query}");
+            let answer: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
+            let value = answer["data"]["result"][0]["value"][1].as_str()?;
+            Some(value.to_owned())
+        })
+        .await;
+        assert_eq!(value, wanted, "{query}");
+    }
 }

@@ -8,11 +8,13 @@ use crate::harness::{Server, folder};
 
 const SCRIPT: &str = include_str!("client.py");
 
-/// A Python that has the SDK: the one that `DEMARC_PYTHON` names, else `python3`.
-fn python() -> Option<String> {
+const SDK: &str = "opentelemetry.sdk, opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http";
+
+/// A Python that has the modules: the one that `DEMARC_PYTHON` names, else `python3`.
+pub(crate) fn python_with(modules: &str) -> Option<String> {
     let python = std::env::var("DEMARC_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let modules = "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http";
-    let found = Command::new(&python).args(["-c", modules]).output();
+    let import = format!("import {modules}");
+    let found = Command::new(&python).args(["-c", &import]).output();
     found
         .is_ok_and(|output| output.status.success())
         .then_some(python)
@@ -21,7 +23,7 @@ fn python() -> Option<String> {
 #[tokio::test]
 async fn the_python_sdk_is_understood() {
     use std::io::Write;
-    let Some(python) = python() else {
+    let Some(python) = python_with(SDK) else {
         let sentence = "skipped: python3 without opentelemetry-sdk and opentelemetry-exporter-otlp; set DEMARC_PYTHON";
         writeln!(std::io::stderr(), "{sentence}").unwrap();
         return;

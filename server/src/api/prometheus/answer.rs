@@ -16,7 +16,10 @@ use crate::api::{
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Detail {
     Plain,
-    WithStats,
+    /// What the query took.
+    Totals,
+    /// As well how many samples it read at each time.
+    PerStep,
 }
 
 /// The warning of a list that was cut. Source: Prometheus, `web/api/v1`.
@@ -31,7 +34,7 @@ pub(super) fn respond(mut reply: Reply, limit: Option<usize>, detail: Detail) ->
     }
     let stats = match detail {
         Detail::Plain => String::new(),
-        Detail::WithStats => format!(r#","stats":{}"#, stats(reply.stats)),
+        detail => format!(r#","stats":{}"#, stats(&reply.stats, detail)),
     };
     let infos = notes("infos", &reply.answer.infos);
     let notes = notes("warnings", &reply.answer.warnings) + &infos;
@@ -100,14 +103,27 @@ pub(super) fn notes(name: &str, notes: &[String]) -> String {
     format!(r#","{name}":{}"#, json!(notes))
 }
 
-fn stats(stats: Stats) -> serde_json::Value {
+/// What a query took. Source: Prometheus, `util/stats`.
+fn stats(stats: &Stats, detail: Detail) -> serde_json::Value {
     let (evaluation, queue) = (stats.evaluation.as_secs_f64(), stats.queue.as_secs_f64());
+    let total: u64 = stats.per_step.iter().map(|(_, count)| count).sum();
+    let mut samples = json!({"totalQueryableSamples": total, "peakSamples": stats.loaded});
+    if let Detail::PerStep = detail {
+        let seconds = |at: Millis| {
+            let mut out = Vec::new();
+            write_seconds(&mut out, at);
+            serde_json::from_slice(&out).unwrap_or(serde_json::Value::Null)
+        };
+        let steps = stats.per_step.iter();
+        let steps: Vec<_> = steps.map(|(at, n)| json!([seconds(*at), n])).collect();
+        samples["totalQueryableSamplesPerStep"] = json!(steps);
+    }
     json!({
         "timings": {
             "evalTotalTime": evaluation, "resultSortTime": 0.0, "queryPreparationTime": 0.0,
             "innerEvalTime": evaluation, "execQueueTime": queue, "execTotalTime": evaluation + queue,
         },
-        "samples": {"totalQueryableSamples": stats.samples, "peakSamples": stats.samples},
+        "samples": samples,
     })
 }
 

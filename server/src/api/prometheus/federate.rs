@@ -1,31 +1,36 @@
-//! The newest samples in Prometheus' text format, for another Prometheus that federates.
+//! The newest samples, for another Prometheus that federates: as text, or as protobuf for whoever asks for it.
 //!
-//! Source: Prometheus, "Federation"; "Exposition formats".
+//! Native histograms have no form in the text format and are left out there, as Prometheus leaves them out.
+//!
+//! Source: Prometheus, "Federation"; `web/federate.go`; "Content Negotiation".
 
-use std::{fmt::Write, sync::Arc};
+mod protobuf;
+mod text;
+
+use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::header::CONTENT_TYPE,
+    http::{
+        HeaderMap,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
-use demarc_proto::{Labels, METRIC_NAME};
 use demarc_query::Options;
-use demarc_store::Sample;
 
-use crate::{
-    api::{number::number, params::Params},
-    app::App,
-    status::ApiError,
-    tenant::Readable,
-};
+use crate::{api::params::Params, app::App, status::ApiError, tenant::Readable};
 
 /// The media type of the text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8";
+/// The media type of length-delimited messages.
+const PROTOBUF: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+                        encoding=delimited; escaping=allow-utf-8";
 
 pub(crate) async fn federate(
     State(app): State<Arc<App>>,
     Readable(tenants): Readable,
+    headers: HeaderMap,
     params: Params,
 ) -> Result<Response, ApiError> {
     let selectors = params.all("match[]");
@@ -42,86 +47,59 @@ pub(crate) async fn federate(
         found = newest.map_err(|fault| ApiError::of_text("match[]", fault))?;
     }
     found.sort_by(|a, b| (a.0.metric(), &a.0).cmp(&(b.0.metric(), &b.0)));
-    Ok(([(CONTENT_TYPE, TEXT)], exposition(&found)).into_response())
+    let accepted = headers.get_all(ACCEPT).iter();
+    let accepted = accepted.filter_map(|value| value.to_str().ok());
+    if prefers_protobuf(accepted.flat_map(|value| value.split(','))) {
+        return Ok(([(CONTENT_TYPE, PROTOBUF)], protobuf::exposition(&found)).into_response());
+    }
+    Ok(([(CONTENT_TYPE, TEXT)], text::exposition(&found)).into_response())
 }
 
-fn exposition(found: &[(Labels, Sample)]) -> String {
-    let mut text = String::new();
-    let mut metric = None;
-    for (labels, sample) in found {
-        if metric != Some(labels.metric()) {
-            metric = Some(labels.metric());
-            let _ = writeln!(text, "# TYPE {} untyped", name(labels.metric()));
+/// Whether protobuf is wanted rather than text: by weight, then by place.
+fn prefers_protobuf<'a>(ranges: impl Iterator<Item = &'a str>) -> bool {
+    let mut best = (0.0, false);
+    for range in ranges {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let parameters: Vec<&str> = parts.collect();
+        let is_protobuf = media == "application/vnd.google.protobuf"
+            && parameters.contains(&"proto=io.prometheus.client.MetricFamily")
+            && parameters.contains(&"encoding=delimited");
+        if !is_protobuf && !matches!(media, "text/plain" | "text/*" | "*/*") {
+            continue;
         }
-        let _ = writeln!(
-            text,
-            "{} {} {}",
-            series(labels),
-            number(sample.value),
-            sample.time.0
-        );
+        let weight = parameters.iter().find_map(|one| one.strip_prefix("q="));
+        let weight: f64 = weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+        if weight > best.0 {
+            best = (weight, is_protobuf);
+        }
     }
-    text
-}
-
-/// `metric{label="value"}`; a metric with other letters than the old ones stands within the braces.
-fn series(labels: &Labels) -> String {
-    let metric = labels.metric();
-    let mut parts: Vec<String> = labels
-        .iter()
-        .filter(|(label, _)| *label != METRIC_NAME)
-        .map(|(label, value)| format!("{}=\"{}\"", name(label), escaped(value)))
-        .collect();
-    if !is_plain(metric) {
-        parts.insert(0, name(metric));
-        return format!("{{{}}}", parts.join(","));
-    }
-    // Prometheus says where a sample comes from, also when nobody does.
-    if labels.get("instance").is_empty() {
-        parts.push("instance=\"\"".to_owned());
-    }
-    format!("{metric}{{{}}}", parts.join(","))
-}
-
-fn name(name: &str) -> String {
-    if is_plain(name) {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", escaped(name))
-    }
-}
-
-fn is_plain(name: &str) -> bool {
-    let letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
-    name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
-}
-
-fn escaped(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-    text.replace('\n', "\\n")
+    best.1
 }
 
 #[cfg(test)]
 mod tests {
-    use demarc_proto::Millis;
-
     use super::*;
 
     #[test]
-    fn samples_stand_below_their_metric() {
-        let sample = Sample::new(Millis(1500), 0.5);
-        let found = [
+    fn protobuf_goes_to_whoever_prefers_it() {
+        let protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        for (accept, wanted) in [
+            (String::new(), false),
+            ("*/*".to_owned(), false),
+            (protobuf.to_owned(), true),
             (
-                Labels::from_pairs([(METRIC_NAME, "up"), ("instance", "a\"\n"), ("job", "b")]),
-                sample,
+                format!("{protobuf};q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+                true,
             ),
+            (format!("{protobuf};q=0.4, text/plain;q=0.5"), false),
             (
-                Labels::from_pairs([(METRIC_NAME, "up.é"), ("a.b", "c")]),
-                sample,
+                "application/vnd.google.protobuf;encoding=text".to_owned(),
+                false,
             ),
-        ];
-        let wanted = "# TYPE up untyped\nup{instance=\"a\\\"\\n\",job=\"b\"} 0.5 1500\n\
-                      # TYPE \"up.é\" untyped\n{\"up.é\",\"a.b\"=\"c\"} 0.5 1500\n";
-        assert_eq!(exposition(&found), wanted);
+            (format!("{protobuf};q=0"), false),
+        ] {
+            assert_eq!(prefers_protobuf(accept.split(',')), wanted, "{accept}");
+        }
     }
 }

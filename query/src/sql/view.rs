@@ -48,7 +48,7 @@ const UNBOUNDED: [&str; 9] = [
 ];
 
 /// Adds the views to a session over one tenant's tables.
-pub(crate) async fn add_views(context: &SessionContext) -> Result<(), QueryError> {
+pub(super) async fn add_views(context: &SessionContext) -> Result<(), QueryError> {
     for (name, definition) in VIEWS {
         let view = context.sql(definition).await?.into_view();
         context.register_table(name, view)?;
@@ -56,8 +56,13 @@ pub(crate) async fn add_views(context: &SessionContext) -> Result<(), QueryError
     Ok(())
 }
 
+/// The names of all views.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    VIEWS.into_iter().map(|(name, _)| name)
+}
+
 /// Takes functions out of a session that can use up all memory at once.
-pub(crate) fn remove_unbounded(context: &SessionContext) {
+pub(super) fn remove_unbounded(context: &SessionContext) {
     for name in UNBOUNDED {
         context.deregister_udf(name);
     }
