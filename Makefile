@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up on a machine that has Rust and a C compiler.
 
-.PHONY: demo test check prerequisites build bench bench-ingest bench-query bench-rca help
+.PHONY: target/rca demo test check prerequisites build bench bench-ingest bench-query bench-rca bench-rca-all help
 
 help:
 	@echo "make demo   build, start the engine and the lab, inject a fault, print the verdict"
@@ -8,7 +8,8 @@ help:
 	@echo "make bench  criterion benchmarks (release build: about 25 minutes the first time)"
 	@echo "make bench-ingest  remote-write beside prometheus and victoria-metrics, OTLP alone (release build)"
 	@echo "make bench-query   the same queries to all three over the same data (release build)"
-	@echo "make bench-rca  the recorded faults in ../shared/rca: predictions, their score (docs/accuracy.md)"
+	@echo "make bench-rca  the recorded faults in ../shared/rca: predictions, their score (docs/accuracy.md; release build)"
+	@echo "make bench-rca-all  the same with late onsets, forgotten calls, without logs or spans, in peace; reliability of the confidence"
 
 prerequisites:
 	@sh scripts/prerequisites.sh
@@ -40,10 +41,29 @@ bench-query: prerequisites
 
 RCA = ../shared/rca
 
-bench-rca: build
+LAB = target/release/demarc-lab
+SETS = nezha petshop
+
+target/rca: prerequisites
+	cargo build --locked --release -p demarc-lab
 	mkdir -p target/rca
-	target/debug/demarc-lab rca $(RCA)/nezha --out target/rca/nezha.jsonl
-	target/debug/demarc-lab rca $(RCA)/petshop --out target/rca/petshop.jsonl
-	cat target/rca/nezha.jsonl target/rca/petshop.jsonl > target/rca/predictions.jsonl
-	python3 $(RCA)/score.py --labels $(RCA)/nezha/labels.jsonl --labels $(RCA)/petshop/labels.jsonl \
-		--pred target/rca/predictions.jsonl --misses
+
+# $(call judged,NAME,OPTIONS): both sets under some options, each set's table, and the score of both together.
+define judged
+	@for set in $(SETS); do echo "== $$set $(2)"; \
+		$(LAB) rca $(RCA)/$$set $(2) --out target/rca/$$set-$(1).jsonl || exit 1; done
+	@cat $(SETS:%=target/rca/%-$(1).jsonl) > target/rca/$(1).jsonl
+	@python3 $(RCA)/score.py $(SETS:%=--labels $(RCA)/%/labels.jsonl) --pred target/rca/$(1).jsonl --misses
+endef
+
+bench-rca: target/rca
+	$(call judged,whole)
+
+bench-rca-all: bench-rca
+	$(call judged,late,--onset-shift 60s)
+	$(call judged,edges,--drop-edges 0.1)
+	$(call judged,no-logs,--without logs)
+	$(call judged,no-traces,--without traces)
+	@for set in $(SETS); do echo "== $$set in peace"; $(LAB) rca $(RCA)/$$set --fault-free 50 || exit 1; done
+	$(LAB) reliability $(SETS:%=--set $(RCA)/%) target/rca/whole.jsonl target/rca/late.jsonl \
+		target/rca/nezha-no-logs.jsonl target/rca/nezha-no-traces.jsonl

@@ -146,6 +146,8 @@ impl Audience {
             suspect.entity = EntityId(format!("{kind}:hidden"));
             suspect.entity_name = format!("{OTHER_ZH} / {OTHER_EN}");
             suspect.owner = None;
+            suspect.contract = None;
+            suspect.rota = None;
         }
         suspect
     }

@@ -192,6 +192,8 @@ fn suspect(evidence: &Evidence, ranked: &Ranked) -> Suspect {
     Suspect {
         layer: ranked.layer,
         owner: facts.and_then(|facts| facts.owner.clone()),
+        contract: facts.and_then(|facts| facts.contract.clone()),
+        rota: facts.and_then(|facts| facts.rota.clone()),
         entity: ranked.entity.clone(),
         entity_name: evidence.name(&ranked.entity),
         cause: ranked.cause,

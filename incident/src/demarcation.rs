@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::{
     Evidence, Incident, IncidentAlert, IncidentConfig, IncidentError, IncidentState, Registry,
     Symptom, SymptomKind, Verdict, demarcate,
-    gather::{View, gather},
+    gather::{Shared, View, gather},
     seal::{digest, seal},
 };
 
@@ -43,6 +43,16 @@ pub struct Question {
     pub until: Option<Nanos>,
     /// Times of peace to compare with, besides those right before.
     pub history: Vec<TimeRange>,
+}
+
+/// Verdicts that are due together: they see the same graph, and what they read of the same times is read once.
+#[derive(Debug)]
+pub struct Round {
+    now: Nanos,
+    /// Until when telemetry has arrived.
+    settled: Nanos,
+    graph: Arc<Graph>,
+    shared: Shared,
 }
 
 /// What running a verdict's queries again showed.
@@ -102,7 +112,7 @@ impl Demarcation {
             until,
             history: question.history.clone(),
         };
-        let (_, verdict) = self.judge(&graph, &symptom).await?;
+        let (_, verdict) = self.judge(&graph, &symptom, &Shared::default()).await?;
         Ok(verdict)
     }
 
@@ -116,13 +126,16 @@ impl Demarcation {
         &self,
         graph: &Graph,
         symptom: &Symptom,
+        shared: &Shared,
     ) -> Result<(Evidence, Verdict), IncidentError> {
         let operator = self.topology.operator();
+        let responsibility = self.topology.responsibility_at(graph.at);
         let view = View {
             graph,
+            responsibility: &responsibility,
             operator: operator.as_ref(),
         };
-        let evidence = gather(&self.engine, view, symptom, &self.config).await?;
+        let evidence = gather((&self.engine, shared), view, symptom, &self.config).await?;
         let mut verdict = demarcate(&evidence, self.config.min_confidence);
         seal(&self.engine, &mut verdict).await?;
         Ok((evidence, verdict))
@@ -201,15 +214,29 @@ impl Demarcation {
             .collect())
     }
 
+    /// A round of verdicts at this time.
+    pub fn round(&self) -> Round {
+        let now = self.clock.now();
+        Round {
+            now,
+            settled: self.settled(),
+            graph: self.topology.graph_at(now),
+            shared: Shared::default(),
+        }
+    }
+
     /// Judges an incident anew; returns it where the verdict says something else than before.
     #[tracing::instrument(skip_all, err, fields(incident = id))]
-    pub async fn conclude(&self, id: &str) -> Result<Option<Incident>, IncidentError> {
+    pub async fn conclude(
+        &self,
+        id: &str,
+        round: &Round,
+    ) -> Result<Option<Incident>, IncidentError> {
         let Some(incident) = self.registry.get(id).await? else {
             return Ok(None);
         };
-        let now = self.clock.now();
-        let graph = self.topology.graph_at(now);
-        let Some(alert) = incident.leading_alert(&graph) else {
+        let (now, graph) = (round.now, &round.graph);
+        let Some(alert) = incident.leading_alert(graph) else {
             return Ok(None);
         };
         let first = incident
@@ -225,12 +252,10 @@ impl Demarcation {
             service: alert.service.clone(),
             kind: alert.symptom,
             since: Nanos(first),
-            until: self
-                .settled()
-                .max(Nanos(first).plus(Duration::from_secs(1))),
+            until: round.settled.max(Nanos(first).plus(Duration::from_secs(1))),
             history: Vec::new(),
         };
-        let (evidence, verdict) = self.judge(&graph, &symptom).await?;
+        let (evidence, verdict) = self.judge(graph, &symptom, &round.shared).await?;
         // Alerts may have come in meanwhile.
         let _one_at_a_time = self.grouping.lock().await;
         let Some(mut incident) = self.registry.get(id).await? else {

@@ -85,6 +85,12 @@ pub struct EntityFacts {
     /// Who answers for it.
     #[serde(default)]
     pub owner: Option<OwnerId>,
+    /// The contract under which it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+    /// The on-call rota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rota: Option<String>,
     /// Whose telemetry tells of it.
     #[serde(default)]
     pub tenant: Option<String>,

@@ -14,6 +14,7 @@ mod missing;
 mod operations;
 mod scope;
 mod series;
+mod shared;
 mod signals;
 mod spans;
 mod template;
@@ -23,7 +24,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use demarc_proto::{EntityId, Nanos, TenantId};
 use demarc_query::Engine;
-use demarc_topology::Graph;
+use demarc_topology::{Graph, Responsibility};
 
 use crate::{
     Evidence, IncidentConfig, IncidentError, Symptom, SymptomKind,
@@ -36,6 +37,7 @@ use calls::Ledger;
 pub(crate) use calls::{covered, service_condition, service_parts};
 use scope::Scope;
 use series::Series;
+pub(crate) use shared::Shared;
 use spans::Span;
 pub(crate) use spans::{ended_within, quoted};
 pub(crate) use window::Window;
@@ -45,6 +47,8 @@ pub(crate) use window::Window;
 pub(crate) struct View<'a> {
     /// The topology as it was.
     pub(crate) graph: &'a Graph,
+    /// Who answered for what then.
+    pub(crate) responsibility: &'a Responsibility,
     /// Who runs the platform: its agents tell of shared hosts and links.
     pub(crate) operator: Option<&'a TenantId>,
 }
@@ -54,10 +58,10 @@ const LATE: Duration = Duration::from_secs(60);
 /// How much more an earlier onset has to explain to be believed, 0 to 1.
 const LATE_MARGIN: f64 = 0.1;
 
-/// Collects evidence on one symptom. The onset is looked for in the symptom's own series, near the time that the asker names; where
+/// Collects evidence on one symptom, some of which others of its round may have read already. The onset is looked for in the symptom's own series, near the time that the asker names; where
 /// the asker names times of peace as well, an onset a minute before is tried, as alarms come late.
 pub(crate) async fn gather(
-    engine: &Engine,
+    (engine, shared): (&Engine, &Shared),
     view: View<'_>,
     symptom: &Symptom,
     config: &IncidentConfig,
@@ -67,15 +71,19 @@ pub(crate) async fn gather(
         .tenants
         .extend([&symptom.tenant].into_iter().chain(view.operator).cloned());
     let mut window = Window::of(symptom, config);
-    let telling = behaviour::read(engine, &scope, &window, config).await?;
-    window.begin_at(onset(&telling.spans, &window, symptom, config));
-    let ledger = Ledger::of(&telling.spans, &window);
+    let sources = (engine, shared);
+    let telling = behaviour::read(sources, (view.graph, &scope), &window, config).await?;
+    let spans = telling.spans_of(&scope, config);
+    window.begin_at(onset(&spans, &window, symptom, config));
+    let ledger = Ledger::of(&spans, &window);
     let sources = Sources {
         engine,
-        graph: view.graph,
+        shared,
+        view,
         symptom,
         scope: &scope,
         telling: &telling,
+        spans: &spans,
     };
     let evidence = sources.evidence(&window, &ledger).await?;
     if window.history.is_empty() {
@@ -93,15 +101,17 @@ pub(crate) async fn gather(
 /// Where evidence is from.
 struct Sources<'a> {
     engine: &'a Engine,
-    graph: &'a Graph,
+    shared: &'a Shared,
+    view: View<'a>,
     symptom: &'a Symptom,
     scope: &'a Scope,
     telling: &'a Telling,
+    spans: &'a [&'a Span],
 }
 
 impl Sources<'_> {
     async fn evidence(&self, window: &Window, ledger: &Ledger) -> Result<Evidence, IncidentError> {
-        let (graph, scope, symptom) = (self.graph, self.scope, self.symptom);
+        let (graph, scope, symptom) = (self.view.graph, self.scope, self.symptom);
         let mut evidence = Evidence {
             tenant: symptom.tenant.as_str().to_owned(),
             service: symptom.service.clone(),
@@ -111,7 +121,7 @@ impl Sources<'_> {
             until: window.until.0,
             asked: symptom.since.0,
             history: window.history_bounds(),
-            entities: entities(graph, scope),
+            entities: entities(self.view, scope),
             services: ledger.services(window),
             levels: BTreeMap::new(),
             calls: ledger.calls(graph, window),
@@ -125,13 +135,13 @@ impl Sources<'_> {
             changes: Vec::new(),
             missing: Vec::new(),
         };
-        self.telling.note(window, &mut evidence);
+        self.telling.note(self.spans, window, &mut evidence);
         for tenant in &scope.tenants {
-            let series = Series::open(self.engine, tenant, window).await?;
+            let series = Series::open((self.engine, self.shared), tenant, window).await?;
             signals::read(&series, graph, &mut evidence).await?;
             levels::read(&series, &mut evidence).await?;
             edges::read(&series, &mut evidence).await?;
-            changes::read(self.engine, tenant, window, &mut evidence).await?;
+            changes::read(self.engine, (tenant, window), graph, &mut evidence).await?;
         }
         name_peers(&mut evidence);
         evidence.missing = missing::list(&evidence);
@@ -141,7 +151,7 @@ impl Sources<'_> {
 
 /// When the symptom's own series stepped up: near the time that the asker named, or else wherever it clearly did since; that time
 /// where it did not.
-fn onset(spans: &[Span], window: &Window, symptom: &Symptom, config: &IncidentConfig) -> Nanos {
+fn onset(spans: &[&Span], window: &Window, symptom: &Symptom, config: &IncidentConfig) -> Nanos {
     // Whoever names times of peace says with that when it began.
     if !symptom.history.is_empty() || symptom.kind == SymptomKind::Traffic {
         return window.onset;
@@ -171,14 +181,18 @@ fn symptom_points(ledger: &Ledger, symptom: &Symptom) -> Vec<Point> {
     }
 }
 
-fn entities(graph: &Graph, scope: &Scope) -> BTreeMap<EntityId, EntityFacts> {
-    let known = scope.entities.iter().filter_map(|id| graph.get(id));
+fn entities(view: View<'_>, scope: &Scope) -> BTreeMap<EntityId, EntityFacts> {
+    let known = scope.entities.iter().filter_map(|id| view.graph.get(id));
     let facts = known.map(|entity| {
+        let answer = view.responsibility.answer_for(entity, view.graph.at);
+        let (contract, rota) = answer.map_or((None, None), |one| (one.contract, one.rota));
         let facts = EntityFacts {
             name: entity.name.clone(),
             layer: entity.layer,
             kind: entity.kind.as_str().to_owned(),
             owner: entity.owner.clone(),
+            contract,
+            rota,
             tenant: entity
                 .tenant
                 .as_ref()
@@ -213,6 +227,8 @@ fn name_peers(evidence: &mut Evidence) {
                 layer,
                 kind: kind.map_or_else(String::new, |kind| kind.as_str().to_owned()),
                 owner: None,
+                contract: None,
+                rota: None,
                 tenant: None,
             },
         );

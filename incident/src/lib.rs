@@ -31,7 +31,7 @@ pub use behaviour::{Event, GapFacts, OperationFacts, OwnFacts, Pattern};
 pub use cause::Cause;
 pub use config::IncidentConfig;
 pub use demarcate::demarcate;
-pub use demarcation::{Demarcation, Question, Verification};
+pub use demarcation::{Demarcation, Question, Round, Verification};
 pub use error::IncidentError;
 pub use evidence::{
     CallFacts, ChangeFact, EntityFacts, Evidence, LevelFacts, LevelHistory, LevelPoint,

@@ -62,6 +62,12 @@ pub struct Suspect {
     pub layer: Layer,
     /// Who answers for it; `None` when no rule says so.
     pub owner: Option<OwnerId>,
+    /// The contract under which it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
+    /// The on-call rota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rota: Option<String>,
     /// Where it is.
     pub entity: EntityId,
     /// The entity's name to a person.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use demarc_proto::{
-    Attributes, Clock, Nanos, Observation, TenantId,
+    Clock, Nanos, Observation, TenantId,
     otlp::collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
         trace::v1::ExportTraceServiceRequest,
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::{
     Admission, IngestConfig, IngestError, Receipt, Signal,
     admission::Budget,
-    envelope::groups,
+    envelope::{Sender, groups},
     log::{self, Records},
     metric::{Added, MetricContext, Sink, points, resource_metrics},
     origin::Origin,
@@ -281,7 +281,7 @@ impl Ingest {
         &self,
         tenant: &TenantId,
         spans: &Spans,
-        resources: &[(usize, Arc<Attributes>)],
+        resources: &[(usize, Sender)],
     ) -> Vec<Observation> {
         let now = self.clock.now();
         let room = self.room(now);
@@ -294,9 +294,10 @@ impl Ingest {
         let metrics = metrics.of(tenant);
         let mut seen = Vec::new();
         let ends = resources.iter().skip(1).map(|(first, _)| *first);
-        for ((first, resource), end) in resources.iter().zip(ends.chain([spans.len()])) {
+        for ((first, sender), end) in resources.iter().zip(ends.chain([spans.len()])) {
+            let Sender { resource, entities } = sender;
             let at = spans.view(*first).start();
-            seen.extend(reported.observe(tenant, (resource, Vec::new()), at));
+            seen.extend(reported.observe(tenant, (resource, entities.clone()), at));
             let origin = Arc::new(Origin::new(tenant, resource));
             for span in (*first..end).map(|at| spans.view(at)) {
                 pairing.add(&origin, span, now);

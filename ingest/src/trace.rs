@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use demarc_proto::{Attributes, Nanos, SpanId, TraceId};
+use demarc_proto::{Nanos, SpanId, TraceId};
 use demarc_store::{
     NewSpan, SharedAttributes, SpanColumns, SpanEvent, SpanKind, SpanLink, SpanStatus, Spans,
 };
@@ -10,7 +10,7 @@ use demarc_store::{
 use crate::{
     IngestError, Signal, WireError,
     attribute::{Bad, Pairs, start_of, typed, utf8},
-    envelope::{groups, messages},
+    envelope::{Sender, groups, messages},
     receipt::{Refusal, Tally},
     resource::service_name,
     rules::Rules,
@@ -24,7 +24,7 @@ const BYTES_PER_SPAN: usize = 256;
 pub(crate) struct Traces {
     pub(crate) spans: Option<Spans>,
     /// The resources that have spans, each with the place of its first one.
-    pub(crate) resources: Vec<(usize, Arc<Attributes>)>,
+    pub(crate) resources: Vec<(usize, Sender)>,
     pub(crate) tally: Tally,
 }
 
@@ -40,8 +40,8 @@ pub(crate) fn read(body: &[u8], rules: &Rules) -> Result<Traces, IngestError> {
     };
     for group in groups(body) {
         let group = group?;
-        let resource = match group.sender(Signal::Traces, &rules.limits)? {
-            Ok(sender) => sender.resource,
+        let Sender { resource, entities } = match group.sender(Signal::Traces, &rules.limits)? {
+            Ok(sender) => sender,
             Err(refusal) => {
                 tally.refuse_all(refusal, group.count()?);
                 continue;
@@ -65,7 +65,7 @@ pub(crate) fn read(body: &[u8], rules: &Rules) -> Result<Traces, IngestError> {
             }
         }
         if reader.columns.len() > first {
-            resources.push((first, resource));
+            resources.push((first, Sender { resource, entities }));
         }
     }
     tally.accept(reader.columns.len() as u64);

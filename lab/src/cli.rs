@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Judge every recorded fault of a set within this process; write predictions, print their score.
     Rca(RcaArgs),
+    /// Say how often predictions that `rca` wrote are right, by their confidence.
+    Reliability(ReliabilityArgs),
     /// List the shipped scenarios.
     Scenarios,
     /// Be one of the lab's processes.
@@ -113,6 +115,16 @@ pub(crate) struct RcaArgs {
     /// Systems that are judged at the same time.
     #[arg(long, default_value_t = 1)]
     pub(crate) jobs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReliabilityArgs {
+    /// Files of predictions.
+    #[arg(required = true)]
+    pub(crate) predictions: Vec<PathBuf>,
+    /// A set of recorded faults that predictions are of; may be given more than once.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) set: Vec<PathBuf>,
 }
 
 /// A kind of telemetry.

@@ -52,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Run(args) => demo::run_lab(args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Rca(args) => rca::run(args).await,
+            Command::Reliability(args) => rca::reliability(&args),
             Command::Scenarios => {
                 for scenario in scenario::shipped()? {
                     say::line(&format!("{:<18} {}", scenario.name, scenario.title))?;

@@ -3,6 +3,7 @@
 mod embedded;
 mod peace;
 mod prediction;
+mod reliability;
 mod score;
 
 use std::{
@@ -23,6 +24,7 @@ use crate::{
 };
 use embedded::Embedded;
 use prediction::Prediction;
+pub(crate) use reliability::run as reliability;
 use score::Tally;
 
 /// One answer.

@@ -53,6 +53,8 @@ struct Undecided {
 struct Named {
     layer: &'static str,
     owner: Option<String>,
+    contract: Option<String>,
+    rota: Option<String>,
     entity: String,
     cause: String,
     culprit: Option<String>,
@@ -193,6 +195,8 @@ impl<'a> Maker<'a> {
         Named {
             layer: words::layer(suspect.layer, self.language),
             owner: suspect.owner.as_ref().map(|owner| self.owner(owner)),
+            contract: suspect.contract.clone(),
+            rota: suspect.rota.clone(),
             entity: suspect.entity_name.clone(),
             cause: self.language.of(&suspect.cause.words()).to_owned(),
             culprit,

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use demarc_incident::Incident;
 use demarc_notify::{Notice, Occasion};
+use demarc_topology::Responsibility;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -16,6 +17,8 @@ use crate::{
 
 /// How often due rules and due verdicts are looked for.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the responsibility file is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// How often the topology is written to the store.
 const PERSIST: Duration = Duration::from_secs(30);
 
@@ -31,6 +34,7 @@ pub(crate) fn start(
     loops.spawn(persist(Arc::clone(app), stop.clone()));
     loops.spawn(alerts(Arc::clone(app), stop.clone()));
     loops.spawn(verdicts(Arc::clone(app), stop.clone()));
+    loops.spawn(responsibility(Arc::clone(app), stop.clone()));
     loops
 }
 
@@ -62,6 +66,37 @@ async fn persist(app: Arc<App>, stop: CancellationToken) {
         if let Err(failure) = app.topology.persist().await {
             error!(failure = chain(&failure), "topology was not written");
         }
+    }
+}
+
+/// Puts the responsibility file in force whenever its text changes. One that cannot be read or is wrong is told of once, and the matrix
+/// stays as it is.
+async fn responsibility(app: Arc<App>, stop: CancellationToken) {
+    let Some(path) = app.config.responsibility_file.clone() else {
+        return;
+    };
+    let mut ticks = ticks(LOOK);
+    let mut known = None;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let text = tokio::fs::read_to_string(&path).await;
+        let text = text.map_err(|failure| failure.to_string());
+        if known.as_ref() == Some(&text) {
+            continue;
+        }
+        let read = text
+            .as_deref()
+            .map_err(Clone::clone)
+            .and_then(|text| Responsibility::from_yaml(text).map_err(|failure| chain(&failure)));
+        let path = path.display();
+        match read {
+            Ok(matrix) if matrix == *app.topology.responsibility() => {}
+            Ok(matrix) => {
+                app.topology.answer_by(matrix);
+                info!(%path, "responsibility file in force");
+            }
+            Err(failure) => error!(%path, failure, "responsibility file refused"),
+        }
+        known = Some(text);
     }
 }
 
@@ -125,8 +160,12 @@ async fn verdicts(app: Arc<App>, stop: CancellationToken) {
                 continue;
             }
         };
+        if due.is_empty() {
+            continue;
+        }
+        let round = app.demarcation.round();
         for id in due {
-            match app.demarcation.conclude(&id).await {
+            match app.demarcation.conclude(&id, &round).await {
                 Ok(None) => {}
                 Ok(Some(incident)) => notify(&app, incident, Occasion::Verdict),
                 Err(failure) => {

@@ -28,13 +28,16 @@ const TURN: usize = 512;
 const FORGET_TURNS: usize = 50;
 /// Rows that are gathered before they are written together.
 const WRITE_ROWS: usize = 10_000;
+/// Most matrices that are remembered; of more, the newest are.
+const MAX_MATRICES: usize = 64;
 
 /// All entities and relations of all tenants.
 #[derive(Debug)]
 pub struct Topology {
     store: Arc<Store>,
     config: TopologyConfig,
-    responsibility: Responsibility,
+    /// Each matrix with the time since when it is in force; never empty, the oldest first.
+    matrices: RwLock<Vec<(Nanos, Arc<Responsibility>)>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) state: RwLock<State>,
 }
@@ -77,7 +80,7 @@ impl Topology {
         Ok(Arc::new(Self {
             store,
             config,
-            responsibility,
+            matrices: RwLock::new(vec![(Nanos(i64::MIN), Arc::new(responsibility))]),
             clock,
             state: RwLock::new(state),
         }))
@@ -99,7 +102,7 @@ impl Topology {
         let nodes: Vec<NodeIndex> = state.graph.node_indices().collect();
         let graph = self.graph_of(&mut state, &nodes, at, |_| true);
         let graph = graph.without_unreached();
-        Arc::new(graph.owned_by(&self.responsibility))
+        Arc::new(graph.owned_by(&self.responsibility_at(at)))
     }
 
     /// The graph as it was at a time that memory holds no more: read back from the store.
@@ -115,7 +118,7 @@ impl Topology {
         let nodes: Vec<NodeIndex> = state.graph.node_indices().collect();
         let graph = self.graph_of(&mut state, &nodes, at, |_| true);
         let graph = graph.without_unreached();
-        Ok(Arc::new(graph.owned_by(&self.responsibility)))
+        Ok(Arc::new(graph.owned_by(&self.responsibility_at(at))))
     }
 
     /// Whether memory holds the graph at `at`, rather than the store alone.
@@ -152,7 +155,7 @@ impl Topology {
         let inside: HashSet<NodeIndex> = nodes.iter().copied().collect();
         let is_inside = |node| inside.contains(&node);
         let graph = self.graph_of(&mut state, &nodes, around.at, is_inside);
-        Some(graph.owned_by(&self.responsibility))
+        Some(graph.owned_by(&self.responsibility_at(around.at)))
     }
 
     /// What is wrong with the graph at `at`; a tenant other than the operator is told of what it may see only.
@@ -247,9 +250,27 @@ impl Topology {
         Arc::clone(&self.state.read().mappings)
     }
 
-    /// Who answers for what.
-    pub fn responsibility(&self) -> &Responsibility {
-        &self.responsibility
+    /// Who answers for what, by the matrix that is in force now.
+    pub fn responsibility(&self) -> Arc<Responsibility> {
+        self.responsibility_at(Nanos(i64::MAX))
+    }
+
+    /// Who answered for what at `at`, by the matrix that was in force then.
+    pub fn responsibility_at(&self, at: Nanos) -> Arc<Responsibility> {
+        let matrices = self.matrices.read();
+        let in_force = matrices.iter().rev().find(|(since, _)| *since <= at);
+        let (_, matrix) = in_force.unwrap_or(&matrices[0]);
+        Arc::clone(matrix)
+    }
+
+    /// Puts another matrix in force from now on. What was before is still judged by the one that was in force then, as long as this
+    /// process lives; afterwards by `valid_from` and `valid_to` of its rules.
+    pub fn answer_by(&self, matrix: Responsibility) {
+        let mut matrices = self.matrices.write();
+        matrices.push((self.clock.now(), Arc::new(matrix)));
+        if matrices.len() > MAX_MATRICES {
+            matrices.remove(0);
+        }
     }
 
     /// What the topology was told.
@@ -311,7 +332,8 @@ impl Topology {
 
     async fn write(&self, amount: Amount) -> Result<(), TopologyError> {
         self.state.write().queue_later();
-        let owners = (&self.responsibility, self.clock.now());
+        let matrix = self.responsibility();
+        let owners = (&*matrix, self.clock.now());
         let mut rows = RowsByTenant::new();
         loop {
             let changed = persist::changed(&mut self.state.write(), owners, amount, &self.config);

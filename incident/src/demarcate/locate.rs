@@ -34,6 +34,9 @@ const MAX_DEPTH: usize = 16;
 const MIN_SHARE: f64 = 0.05;
 /// Share of the symptom that has to be found somewhere for the parts to be taken for the whole.
 const ACCOUNTED: f64 = 0.5;
+/// Milliseconds that calls must take longer, beyond their usual spread, before it is asked who lost them: medians of parts do not add
+/// up to the digit.
+const WAITED_MS: f64 = 2.0;
 /// Share of a call's added time that neither side accounts for, above which the called side is taken not to have answered.
 const UNACCOUNTED: f64 = 0.1;
 
@@ -146,7 +149,7 @@ impl<'a> Walk<'a> {
             // The caller waited, and may have given up, for a called side that tells nothing of these calls.
             let added = call.client_ms.delta();
             let lost = added - call.gap_ms.delta().max(0.0) - call.server_ms.delta().max(0.0);
-            if lost > UNACCOUNTED * added {
+            if call.client_ms.rose_by(WAITED_MS) && lost > UNACCOUNTED * added {
                 let place = Place::Peer(service.clone(), call.to.clone());
                 self.add(place, weight * now * lost);
             }

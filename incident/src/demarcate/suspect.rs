@@ -8,7 +8,9 @@ use super::{
     contention, explain,
     locate::{Located, Place},
 };
-use crate::{Cause, ChangeFact, Evidence, EvidenceItem, ProcessFact, Signal, SignalFact};
+use crate::{
+    Cause, ChangeFact, Evidence, EvidenceItem, ProcessFact, Shift, Signal, SignalFact,
+};
 
 /// One explanation with its weight: its share of the symptom times the strength of what speaks for it.
 #[derive(Clone, Debug)]
@@ -22,8 +24,13 @@ pub(crate) struct Hypothesis {
     pub(crate) facts: Vec<EvidenceItem>,
 }
 
-/// Strength of a state change that was measured.
+/// Strength of a state change that was measured beyond doubt.
 const MEASURED: f64 = 0.95;
+/// Restarts per second that are worth noticing.
+const RESTARTS: f64 = 0.005;
+/// The same of packets or connections lost per second, and of seconds of a round trip.
+const LOSS: f64 = 0.05;
+const DELAY: f64 = 0.002;
 /// Strength of a change that somebody announced near the onset.
 const ANNOUNCED: f64 = 0.9;
 /// Strength of a place without a state change.
@@ -120,14 +127,15 @@ impl Board<'_> {
         let mut strongest: f64 = 0.0;
         for (signal, floor, cause) in [
             (Signal::LockWait, 0.05, Cause::LockContention),
-            (Signal::Restarts, 0.005, Cause::Crash),
+            (Signal::Restarts, RESTARTS, Cause::Crash),
         ] {
             let fact = self.evidence.signal(service, signal);
             if let Some(fact) = fact.filter(|fact| fact.shift.rose_by(floor)) {
                 let mut facts = vec![explain::signal(self.evidence, fact)];
                 facts.extend(explain::service(self.evidence, service));
-                self.suspect(service, cause, share * MEASURED, facts);
-                strongest = MEASURED;
+                let strength = measured(&fact.shift, floor);
+                self.suspect(service, cause, share * strength, facts);
+                strongest = strongest.max(strength);
             }
         }
         for carrier in self.evidence.carriers_of(service) {
@@ -140,8 +148,9 @@ impl Board<'_> {
                 let fact = fact.filter(|fact| fact.shift.during.is_some_and(is_full));
                 if let Some(fact) = fact.filter(|fact| fact.shift.rose_by(floor)) {
                     let facts = vec![explain::signal(self.evidence, fact)];
-                    self.suspect(&fact.entity, cause, share * 0.8, facts);
-                    strongest = strongest.max(0.8);
+                    let strength = measured(&fact.shift, floor);
+                    self.suspect(&fact.entity, cause, share * strength, facts);
+                    strongest = strongest.max(strength);
                 }
             }
             let fact = self.evidence.signal(carrier, Signal::PodCpu);
@@ -251,11 +260,11 @@ impl Board<'_> {
                 let fact = self.evidence.signal(link, signal);
                 fact.filter(|fact: &&SignalFact| fact.shift.rose_by(floor))
             };
-            let (loss, delay) = (rose(Signal::LinkLoss, 0.05), rose(Signal::LinkDelay, 0.002));
+            let (loss, delay) = (rose(Signal::LinkLoss, LOSS), rose(Signal::LinkDelay, DELAY));
             // What is lost is sent again, which is why round trips take longer.
-            let cause = match (loss, delay) {
-                (Some(_), _) => Cause::NetworkLoss,
-                (None, Some(_)) => Cause::NetworkDelay,
+            let (cause, strength) = match (loss, delay) {
+                (Some(loss), _) => (Cause::NetworkLoss, measured(&loss.shift, LOSS)),
+                (None, Some(delay)) => (Cause::NetworkDelay, measured(&delay.shift, DELAY)),
                 (None, None) => continue,
             };
             let mut facts: Vec<EvidenceItem> = [loss, delay]
@@ -264,8 +273,8 @@ impl Board<'_> {
                 .map(|fact| explain::signal(self.evidence, fact))
                 .collect();
             facts.push(explain::gap(self.evidence, call));
-            self.suspect(link, cause, share * MEASURED, facts);
-            strongest = MEASURED;
+            self.suspect(link, cause, share * strength, facts);
+            strongest = strongest.max(strength);
         }
         strongest
     }
@@ -275,7 +284,7 @@ impl Board<'_> {
         let evidence = self.evidence;
         let on_link = self.link(from, to, share);
         let restarts = evidence.signal(to, Signal::Restarts);
-        let restarts = restarts.filter(|fact| fact.shift.rose_by(0.005));
+        let restarts = restarts.filter(|fact| fact.shift.rose_by(RESTARTS));
         let call = evidence
             .calls
             .iter()
@@ -288,8 +297,9 @@ impl Board<'_> {
         if let Some(fact) = restarts {
             let mut facts = vec![explain::signal(evidence, fact)];
             facts.extend(seen.iter().cloned());
-            self.suspect(to, Cause::Crash, share * MEASURED, facts);
-            strongest = MEASURED;
+            let strength = measured(&fact.shift, RESTARTS);
+            self.suspect(to, Cause::Crash, share * strength, facts);
+            strongest = strongest.max(strength);
         }
         if let Some(change) = change_near(evidence, to) {
             let mut facts = vec![explain::change(evidence, change)];
@@ -314,6 +324,12 @@ impl Board<'_> {
             known.is_stated = true;
         }
     }
+}
+
+/// How strongly a rise speaks: half at what is worth noticing beyond three usual spreads, in full far beyond.
+fn measured(shift: &Shift, floor: f64) -> f64 {
+    let rise = (shift.delta() - 3.0 * shift.spread).max(0.0);
+    MEASURED * rise / (rise + floor)
 }
 
 /// The last change of an entity that may have begun the disturbance.

@@ -1,6 +1,13 @@
 //! Reads spans and log lines, and notes what they tell of operations and durations.
 
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use demarc_proto::EntityId;
 use demarc_query::Engine;
+use demarc_topology::Graph;
 
 use super::{
     Window, durations,
@@ -9,11 +16,13 @@ use super::{
     operations::operations,
     scope::Scope,
     service_parts,
+    shared::Shared,
     spans::{self, Span},
+    template::Names,
 };
 use crate::{Evidence, IncidentConfig, IncidentError};
 
-/// Spans and log lines of all that is in scope.
+/// Spans and log lines of the tenants that are in scope.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
     pub(crate) spans: Vec<Span>,
@@ -22,36 +31,70 @@ pub(crate) struct Telling {
 
 /// Reads spans and log lines of every time that is looked at.
 pub(crate) async fn read(
-    engine: &Engine,
-    scope: &Scope,
+    (engine, shared): (&Engine, &Shared),
+    (graph, scope): (&Graph, &Scope),
     window: &Window,
     config: &IncidentConfig,
-) -> Result<Telling, IncidentError> {
-    let services = scope
-        .entities
-        .iter()
-        .filter(|id| id.0.starts_with("service:"));
-    let mut names: Vec<String> = services.map(|id| service_parts(id).2.to_owned()).collect();
-    names.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-    names.dedup();
+) -> Result<Arc<Telling>, IncidentError> {
+    let key = (scope.tenants.clone(), window.ranges());
+    if let Some(known) = shared.telling(&key) {
+        return Ok(known);
+    }
+    let names = names(graph, scope);
     let mut telling = Telling::default();
     for tenant in &scope.tenants {
-        for range in window.ranges() {
-            let spans = spans::read(engine, tenant, range, config.max_spans).await?;
+        for range in &key.1 {
+            let spans = spans::read(engine, tenant, *range, config.max_spans).await?;
             telling.spans.extend(spans);
-            let limit = (range, config.max_log_lines);
-            telling
-                .records
-                .extend(logs::read(engine, tenant, limit, &names).await?);
+            let limit = (*range, config.max_log_lines);
+            let records = logs::read(engine, tenant, limit, &names).await?;
+            telling.records.extend(records);
         }
     }
+    let telling = Arc::new(telling);
+    shared.keep_telling(key, &telling);
     Ok(telling)
 }
 
+/// The names of all services of the tenants in scope.
+fn names(graph: &Graph, scope: &Scope) -> Names {
+    let services = graph.entities.values().filter(|entity| {
+        let is_service = entity.id.0.starts_with("service:");
+        is_service
+            && entity
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| scope.tenants.contains(tenant))
+    });
+    Names::of(services.map(|entity| service_parts(&entity.id).2))
+}
+
 impl Telling {
-    /// Notes what spans and log lines tell of operations, calls and services.
-    pub(crate) fn note(&self, window: &Window, evidence: &mut Evidence) {
-        let forest = Forest::of(&self.spans, window);
+    /// Number of spans and log lines.
+    pub(crate) fn size(&self) -> usize {
+        self.spans.len() + self.records.len()
+    }
+
+    /// The spans of services in scope; of all services where these are few enough to be looked at.
+    pub(crate) fn spans_of(&self, scope: &Scope, config: &IncidentConfig) -> Vec<&Span> {
+        let services: BTreeSet<&EntityId> = self.spans.iter().map(|span| &span.service).collect();
+        let is_wanted = |service: &EntityId| {
+            services.len() <= config.max_entities || scope.entities.contains(service)
+        };
+        let wanted: HashSet<&EntityId> = services
+            .iter()
+            .copied()
+            .filter(|one| is_wanted(one))
+            .collect();
+        self.spans
+            .iter()
+            .filter(|span| wanted.contains(&span.service))
+            .collect()
+    }
+
+    /// Notes what `spans` and log lines tell of operations, calls and services.
+    pub(crate) fn note(&self, spans: &[&Span], window: &Window, evidence: &mut Evidence) {
+        let forest = Forest::of(spans.to_vec(), window);
         let lines = logs::phased(&self.records, &forest, window);
         evidence.operations = operations(&forest, &lines);
         evidence.own_times = durations::own_times(&forest);

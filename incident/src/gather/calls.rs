@@ -46,23 +46,20 @@ struct CallSums {
     server_ms: f64,
 }
 
-/// Spans by trace and id, and their children.
+/// The children of spans, by trace and id.
 struct Traces<'a> {
-    by_id: HashMap<(&'a [u8], &'a [u8]), &'a Span>,
     children: HashMap<(&'a [u8], &'a [u8]), Vec<&'a Span>>,
     /// Caller and the name that it calls by -> the service that answered there.
     answers: HashMap<(&'a EntityId, &'a EntityId), &'a EntityId>,
 }
 
 impl<'a> Traces<'a> {
-    fn of(spans: &'a [Span]) -> Self {
+    fn of(spans: &[&'a Span]) -> Self {
         let mut traces = Self {
-            by_id: HashMap::new(),
             children: HashMap::new(),
             answers: HashMap::new(),
         };
-        for span in spans {
-            traces.by_id.insert((&span.trace, &span.id), span);
+        for span in spans.iter().copied() {
             if let Some(parent) = &span.parent {
                 traces
                     .children
@@ -71,7 +68,7 @@ impl<'a> Traces<'a> {
                     .push(span);
             }
         }
-        for span in spans.iter().filter(|span| span.is_client) {
+        for span in spans.iter().copied().filter(|span| span.is_client) {
             if let (Some(server), Some(peer)) = (traces.server_of(span), &span.peer) {
                 traces
                     .answers
@@ -113,14 +110,14 @@ impl<'a> Traces<'a> {
 
 impl Ledger {
     /// Sums up spans in buckets of the window's step.
-    pub(crate) fn of(spans: &[Span], window: &Window) -> Self {
+    pub(crate) fn of(spans: &[&Span], window: &Window) -> Self {
         let traces = Traces::of(spans);
         let mut ledger = Self {
             window: window.clone(),
             services: BTreeMap::new(),
             calls: BTreeMap::new(),
         };
-        for span in spans {
+        for span in spans.iter().copied() {
             if traces.is_entry(span) {
                 ledger.request(span, &traces);
             }

@@ -23,7 +23,7 @@ impl Phase {
 /// Spans with their parents and children, by their place in the list.
 #[derive(Debug)]
 pub(crate) struct Forest<'a> {
-    pub(crate) spans: &'a [Span],
+    pub(crate) spans: Vec<&'a Span>,
     pub(crate) parents: Vec<Option<usize>>,
     pub(crate) children: Vec<Vec<usize>>,
     /// The time of each span's trace; `None` for a trace of neither.
@@ -34,9 +34,9 @@ pub(crate) struct Forest<'a> {
 
 impl<'a> Forest<'a> {
     /// Ties spans together. A trace belongs whole to the time in which its first span started: it is never cut.
-    pub(crate) fn of(spans: &'a [Span], window: &Window) -> Self {
+    pub(crate) fn of(spans: Vec<&'a Span>, window: &Window) -> Self {
         let mut by_id = HashMap::with_capacity(spans.len());
-        for (at, span) in spans.iter().enumerate() {
+        for (at, span) in spans.iter().copied().enumerate() {
             by_id
                 .entry((span.trace.as_slice(), span.id.as_slice()))
                 .or_insert(at);
@@ -47,7 +47,7 @@ impl<'a> Forest<'a> {
                 .get(&(span.trace.as_slice(), parent.as_slice()))
                 .copied()
         };
-        let mut parents: Vec<Option<usize>> = spans.iter().map(parent).collect();
+        let mut parents: Vec<Option<usize>> = spans.iter().copied().map(parent).collect();
         break_circles(&mut parents);
         let mut children = vec![Vec::new(); spans.len()];
         for (at, parent) in parents.iter().enumerate() {
@@ -59,7 +59,7 @@ impl<'a> Forest<'a> {
             siblings.sort_by_key(|at| (spans[*at].start, *at));
         }
         let mut starts: HashMap<&[u8], Nanos> = HashMap::new();
-        for span in spans {
+        for span in &spans {
             let start = starts.entry(&span.trace).or_insert(span.start);
             *start = (*start).min(span.start);
         }
@@ -70,10 +70,10 @@ impl<'a> Forest<'a> {
         let is_young = guarded.count() < MIN_BEFORE_SPANS;
         let phase = |span: &Span| window.phase(began(span), is_young);
         Self {
-            spans,
             parents,
             children,
-            phases: spans.iter().map(phase).collect(),
+            phases: spans.iter().copied().map(phase).collect(),
+            spans,
             by_id,
         }
     }

@@ -119,15 +119,15 @@ impl Source {
                 if metric == self.count && self.count == self.calls {
                     continue;
                 }
-                for (labels, samples) in series.samples(metric, range).await? {
-                    let service = service_id(series.tenant, &labels);
+                for (labels, samples) in series.samples(metric, range).await?.iter() {
+                    let service = service_id(series.tenant, labels);
                     if wanted.contains(&service) {
                         let sides = board.entry(service).or_default();
-                        let sums = sides.entry(side(&labels)).or_default();
-                        for (start, seconds, more) in added(&samples, range) {
+                        let sums = sides.entry(side(labels)).or_default();
+                        for (start, seconds, more) in added(samples, range) {
                             let sums = sums.entry((at, start)).or_default();
                             sums.seconds = seconds;
-                            self.add(metric, &labels, more, sums);
+                            self.add(metric, labels, more, sums);
                         }
                     }
                 }

@@ -6,7 +6,7 @@ use demarc_query::Engine;
 use super::{
     forest::{Forest, Phase},
     spans::Columns,
-    template::{is_error, template},
+    template::{Names, is_error, template},
 };
 use crate::{Event, IncidentError};
 
@@ -48,12 +48,12 @@ pub(crate) struct Record {
     is_error: bool,
 }
 
-/// Lines that were written within `range`, the newest `limit` of them. `names`: names of entities, the longest first.
+/// Lines that were written within `range`, the newest `limit` of them. `names`: names of entities.
 pub(crate) async fn read(
     engine: &Engine,
     tenant: &TenantId,
     (range, limit): (TimeRange, usize),
-    names: &[String],
+    names: &Names,
 ) -> Result<Vec<Record>, IncidentError> {
     let sql = format!(
         "SELECT time, severity_number, body, trace_id, span_id, service, resource_attributes FROM logs \

@@ -2,13 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use demarc_proto::{Labels, METRIC_NAME, TenantId, TimeRange};
 use demarc_query::{Engine, RangeParams, Value};
 
-use super::Window;
+use super::{
+    Window,
+    shared::{Found, Shared},
+};
 use crate::{IncidentError, QueryLanguage, StoredQuery, shift::Point};
 
 /// Most points of one series that are asked for in one range.
@@ -18,24 +22,34 @@ const MAX_POINTS: u32 = 600;
 #[derive(Debug)]
 pub(crate) struct Series<'a> {
     engine: &'a Engine,
+    shared: &'a Shared,
     pub(crate) tenant: &'a TenantId,
     pub(crate) window: &'a Window,
     /// Names of all metrics that there are: what is not there need not be asked for.
-    names: BTreeSet<String>,
+    names: Arc<BTreeSet<String>>,
 }
 
 impl<'a> Series<'a> {
     pub(crate) async fn open(
-        engine: &'a Engine,
+        (engine, shared): (&'a Engine, &'a Shared),
         tenant: &'a TenantId,
         window: &'a Window,
     ) -> Result<Self, IncidentError> {
-        let names = engine.label_values(tenant, METRIC_NAME, &[], None).await?;
+        let names = match shared.names(tenant) {
+            Some(known) => known,
+            None => {
+                let names = engine.label_values(tenant, METRIC_NAME, &[], None).await?;
+                let names = Arc::new(names.into_iter().collect());
+                shared.keep_names(tenant.clone(), &names);
+                names
+            }
+        };
         Ok(Self {
             engine,
+            shared,
             tenant,
             window,
-            names: names.into_iter().collect(),
+            names,
         })
     }
 
@@ -45,10 +59,7 @@ impl<'a> Series<'a> {
     }
 
     /// Evaluates a query at the steps of every range; points of all ranges together.
-    pub(crate) async fn steps(
-        &self,
-        query: &str,
-    ) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
+    pub(crate) async fn steps(&self, query: &str) -> Result<Found, IncidentError> {
         let mut found: BTreeMap<Labels, Vec<Point>> = BTreeMap::new();
         for range in self.window.ranges() {
             let step = self.window.step.max(range.duration() / MAX_POINTS);
@@ -57,12 +68,24 @@ impl<'a> Series<'a> {
                 end: range.end().to_millis(),
                 step: Duration::from_millis(u64::try_from(step.as_millis()).unwrap_or(u64::MAX)),
             };
-            let answer = self.engine.range(self.tenant, query, params).await?;
-            for (labels, points) in points(answer.value) {
-                found.entry(labels).or_default().extend(points);
+            for (labels, points) in self.range(query, params).await?.iter() {
+                found.entry(labels.clone()).or_default().extend(points);
             }
         }
         Ok(found.into_iter().collect())
+    }
+
+    async fn range(&self, query: &str, params: RangeParams) -> Result<Arc<Found>, IncidentError> {
+        let step = i64::try_from(params.step.as_millis()).unwrap_or(i64::MAX);
+        let times = [params.start.0, params.end.0, step];
+        let key = (self.tenant.clone(), query.to_owned(), times);
+        if let Some(known) = self.shared.series(&key) {
+            return Ok(known);
+        }
+        let answer = self.engine.range(self.tenant, query, params).await?;
+        let found = Arc::new(points(answer.value));
+        self.shared.keep_series(key, &found);
+        Ok(found)
     }
 
     /// The samples of a selection within one range.
@@ -70,23 +93,25 @@ impl<'a> Series<'a> {
         &self,
         selector: &str,
         range: TimeRange,
-    ) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
+    ) -> Result<Arc<Found>, IncidentError> {
         let query = format!("{selector}[{}ms]", range.duration().as_millis().max(1));
         let at = range.end().to_millis();
-        Ok(points(
-            self.engine.instant(self.tenant, &query, at).await?.value,
-        ))
+        let key = (self.tenant.clone(), query, [at.0, at.0, 0]);
+        if let Some(known) = self.shared.series(&key) {
+            return Ok(known);
+        }
+        let answer = self.engine.instant(self.tenant, &key.1, at).await?;
+        let found = Arc::new(points(answer.value));
+        self.shared.keep_series(key, &found);
+        Ok(found)
     }
 
     /// The samples of a selection within every range, those of all ranges together.
-    pub(crate) async fn all_samples(
-        &self,
-        selector: &str,
-    ) -> Result<Vec<(Labels, Vec<Point>)>, IncidentError> {
+    pub(crate) async fn all_samples(&self, selector: &str) -> Result<Found, IncidentError> {
         let mut found: BTreeMap<Labels, Vec<Point>> = BTreeMap::new();
         for range in self.window.ranges() {
-            for (labels, points) in self.samples(selector, range).await? {
-                found.entry(labels).or_default().extend(points);
+            for (labels, points) in self.samples(selector, range).await?.iter() {
+                found.entry(labels.clone()).or_default().extend(points);
             }
         }
         Ok(found.into_iter().collect())
@@ -106,7 +131,7 @@ impl<'a> Series<'a> {
     }
 }
 
-fn points(value: Value) -> Vec<(Labels, Vec<Point>)> {
+fn points(value: Value) -> Found {
     let Value::Matrix(series) = value else {
         return Vec::new();
     };

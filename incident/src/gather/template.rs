@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use regex::Regex;
 
 /// Most bytes of a line that are looked at.
@@ -30,6 +31,37 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is a constant that a test compiles")
 }
 
+/// Names that tell data and not kinds of lines.
+#[derive(Debug)]
+pub(crate) struct Names(Option<AhoCorasick>);
+
+impl Names {
+    /// Of several that begin alike, the longest counts.
+    pub(crate) fn of<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        let mut builder = AhoCorasick::builder();
+        // More names than fit into an automaton are not masked: templates are finer then.
+        Self(
+            builder
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(names)
+                .ok(),
+        )
+    }
+
+    fn masked(&self, text: String) -> String {
+        let Some(names) = self.0.as_ref().filter(|names| names.is_match(&text)) else {
+            return text;
+        };
+        let mut masked = String::with_capacity(text.len());
+        names.replace_all_with(&text, &mut masked, |_, _, masked| {
+            masked.push('@');
+            true
+        });
+        masked
+    }
+}
+
 /// Whether a line without a severity says that it is an error.
 pub(crate) fn is_error(line: &str) -> bool {
     let head: String = without_time(line).chars().take(40).collect();
@@ -41,7 +73,7 @@ pub(crate) fn is_error(line: &str) -> bool {
 ///
 /// A line that is no error and says where in the code it was written is known by that place alone. Otherwise `names` become `@`, and
 /// what is quoted, in brackets within brackets, holds a digit, or is a value after its key becomes `*`.
-pub(crate) fn template(line: &str, is_error: bool, names: &[String]) -> String {
+pub(crate) fn template(line: &str, is_error: bool, names: &Names) -> String {
     let line = without_time(first_line(line));
     let words: Vec<&str> = line.split_whitespace().collect();
     let place = words
@@ -55,13 +87,7 @@ pub(crate) fn template(line: &str, is_error: bool, names: &[String]) -> String {
         Some(at) => (Some(words[at]), words[at + 1..].join(" ")),
         None => (None, line.to_owned()),
     };
-    let mut text = rest;
-    for name in names {
-        if text.contains(name.as_str()) {
-            text = text.replace(name.as_str(), "@");
-        }
-    }
-    let text = within_brackets(&text);
+    let text = within_brackets(&names.masked(rest));
     let text = QUOTED.replace_all(&text, "*");
     let text = NUMBERED.replace_all(&text, "*");
     let text = ASSIGNED.replace_all(&text, "$1=*");
@@ -124,15 +150,19 @@ fn within_brackets(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn none() -> Names {
+        Names::of(std::iter::empty())
+    }
+
     #[test]
     fn a_line_with_a_place_is_known_by_it_and_an_error_by_its_words() {
         let line =
             "17:02:12.420 INFO  v.c.VerifyCodeController#54 [verifyCode][verify result: false]";
-        assert_eq!(template(line, false, &[]), "v.c.VerifyCodeController#54");
+        let names = Names::of(["tax", "tax-api"].into_iter());
+        assert_eq!(template(line, false, &names), "v.c.VerifyCodeController#54");
         assert!(!is_error(line));
         let line = "17:02:12.420 ERROR a.b.C#7 order 17 of tax-api failed: \"no such row\" (id 9)";
         assert!(is_error(line));
-        let names = ["tax-api".to_owned()];
         assert_eq!(
             template(line, true, &names),
             "a.b.C#7 order * of @ failed: * (*)"
@@ -141,16 +171,16 @@ mod tests {
 
     #[test]
     fn lines_that_differ_in_data_share_a_template() {
-        let one = template("user=ann took 35ms, state: open, [a, [b]]", false, &[]);
-        let other = template("user=bob took 9ms, state: shut, [a, [cc]]", false, &[]);
+        let one = template("user=ann took 35ms, state: open, [a, [b]]", false, &none());
+        let other = template("user=bob took 9ms, state: shut, [a, [cc]]", false, &none());
         assert_eq!(one, other);
-        assert_ne!(one, template("user=bob gave up after 9ms", false, &[]));
+        assert_ne!(one, template("user=bob gave up after 9ms", false, &none()));
     }
 
     #[test]
     fn open_brackets_and_wide_characters_do_no_harm() {
-        template("((((<[[ 定界", false, &[]);
-        template(&"定".repeat(400), true, &[]);
-        template("", false, &[]);
+        template("((((<[[ 定界", false, &none());
+        template(&"定".repeat(400), true, &none());
+        template("", false, &none());
     }
 }

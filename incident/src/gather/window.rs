@@ -9,6 +9,8 @@ use crate::{IncidentConfig, Shift, Symptom, shift::Point};
 
 /// What is right before the onset is of neither time: alarms come late, and clocks differ.
 const GUARD: Duration = Duration::from_secs(120);
+/// What a window's beginning is a multiple of.
+const GRID_NS: i64 = 60_000_000_000;
 /// The same where there is little else.
 const SLACK: Duration = Duration::from_secs(10);
 
@@ -32,9 +34,12 @@ impl Window {
     /// The window around a symptom: as long before as it lasts, at least the baseline.
     pub(crate) fn of(symptom: &Symptom, config: &IncidentConfig) -> Self {
         let during = symptom.until.since(symptom.since);
+        // Symptoms that begin within one minute look at the same times in the same steps, and share what is read.
+        let start = symptom.since.minus(config.baseline().max(during));
+        let start = Nanos(start.0 - start.0.rem_euclid(GRID_NS));
         Self {
             history: symptom.history.clone(),
-            start: symptom.since.minus(config.baseline().max(during)),
+            start,
             onset: symptom.since,
             until: symptom.until,
             step: step(during),
@@ -135,5 +140,6 @@ impl Window {
 
 /// Buckets of whole seconds, six in what lasts so long.
 fn step(during: Duration) -> Duration {
-    Duration::from_secs((during / 6).clamp(SHORTEST_STEP, LONGEST_STEP).as_secs())
+    let seconds = (during / 6).clamp(SHORTEST_STEP, LONGEST_STEP).as_secs();
+    Duration::from_secs(seconds - seconds % SHORTEST_STEP.as_secs())
 }

@@ -1,6 +1,6 @@
 //! What the topology is told of: the series that it asked for, once per half minute, and the entities that a resource names.
 
-use demarc_ingest::{Encoding, decode_metrics};
+use demarc_ingest::{Encoding, decode_metrics, decode_traces};
 use demarc_proto::{Nanos, Observation, TenantId};
 use serde_json::{Value, json};
 
@@ -63,4 +63,30 @@ async fn series_that_are_looked_out_for_are_reported_and_others_are_not() {
     assert!(noticed(&mut bed, soon).await.is_empty());
     let later = Nanos(early.0 + 40_000_000_000);
     assert_eq!(noticed(&mut bed, later).await, [series, resource]);
+}
+
+#[tokio::test]
+async fn entities_that_a_resource_of_spans_names_are_reported() {
+    let mut bed = Bed::new().await;
+    let span = json!({
+        "traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "GET /",
+        "startTimeUnixNano": NOW.0.to_string(), "endTimeUnixNano": (NOW.0 + 1).to_string(),
+    });
+    let request = json!({"resourceSpans": [{
+        "resource": {
+            "attributes": [{"key": "switch.id", "value": {"stringValue": "sw-1"}}],
+            "entityRefs": [{"type": "network.switch", "idKeys": ["switch.id"]}],
+        },
+        "scopeSpans": [{"spans": [span]}],
+    }]});
+    let request = decode_traces(Encoding::Json, request.to_string().as_bytes()).unwrap();
+    let tenant = TenantId::default();
+    bed.ingest.traces(&tenant, request).await.unwrap();
+    let batch = bed.observations.try_recv().unwrap();
+    let named = batch.iter().filter_map(|one| match one {
+        Observation::Resource(seen) => seen.entities.first(),
+        _ => None,
+    });
+    let kinds: Vec<&str> = named.map(|one| one.kind.as_str()).collect();
+    assert_eq!(kinds, ["network.switch"]);
 }

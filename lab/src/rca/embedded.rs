@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use anyhow::bail;
 use demarc_incident::{Demarcation, IncidentConfig, Question, Registry, SymptomKind, Verdict};
-use demarc_ingest::{Ingest, IngestConfig};
+use demarc_ingest::{Ingest, IngestConfig, Receipt};
 use demarc_proto::{
     Clock, Nanos, Observation, SystemClock, TenantId, TimeRange,
     otlp::collector::{
@@ -18,6 +19,10 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::recording::{Recording, System, Telemetry};
 
+/// Recordings are sent in any order: a case may be hours or days before the times of peace that it is compared with.
+const OUT_OF_ORDER_SECONDS: u64 = 365 * 86_400;
+/// One row in so many may be refused: recordings hold log lines whose times are years off.
+const MOST_REFUSED: u64 = 100;
 /// Batches of observations that may wait.
 const OBSERVATIONS: usize = 65_536;
 
@@ -49,7 +54,10 @@ impl Embedded {
         let (sender, observations) = mpsc::channel(OBSERVATIONS);
         let ingest = Ingest::new(
             Arc::clone(&store),
-            IngestConfig::default(),
+            IngestConfig {
+                out_of_order_seconds: OUT_OF_ORDER_SECONDS,
+                ..IngestConfig::default()
+            },
             Arc::clone(&clock),
             sender,
         );
@@ -82,18 +90,20 @@ impl Embedded {
     /// Sends telemetry through ingest, and what ingest notices to the topology.
     pub(crate) async fn load(&self, telemetry: &Telemetry) -> anyhow::Result<()> {
         let tenant = &self.tenant;
+        let mut receipts = Vec::new();
         for resource_metrics in telemetry.metric_requests() {
             let request = ExportMetricsServiceRequest { resource_metrics };
-            self.ingest.metrics(tenant, request).await?;
+            receipts.push(self.ingest.metrics(tenant, request).await?);
         }
         for resource_spans in telemetry.span_requests() {
             let request = ExportTraceServiceRequest { resource_spans };
-            self.ingest.traces(tenant, request).await?;
+            receipts.push(self.ingest.traces(tenant, request).await?);
         }
         for resource_logs in telemetry.log_requests() {
             let request = ExportLogsServiceRequest { resource_logs };
-            self.ingest.logs(tenant, request).await?;
+            receipts.push(self.ingest.logs(tenant, request).await?);
         }
+        check(&receipts)?;
         self.ingest.flush_span_metrics().await?;
         let mut observations = self.observations.lock().await;
         while let Ok(batch) = observations.try_recv() {
@@ -128,4 +138,22 @@ impl Embedded {
     pub(crate) fn graph(&self, recording: &Recording) -> Arc<Graph> {
         self.topology.graph_at(Nanos(recording.until))
     }
+}
+
+/// Refuses a recording of which more than single rows were refused: what is judged is to be what was recorded.
+fn check(receipts: &[Receipt]) -> anyhow::Result<()> {
+    let accepted: u64 = receipts.iter().map(|one| one.accepted).sum();
+    let refused: u64 = receipts
+        .iter()
+        .flat_map(|one| &one.rejected)
+        .map(|one| one.count)
+        .sum();
+    if refused * MOST_REFUSED > accepted + refused {
+        let first = receipts.iter().find_map(|one| one.rejected.first());
+        bail!(
+            "{refused} of {} rows were refused, such as: {first:?}",
+            accepted + refused
+        );
+    }
+    Ok(())
 }

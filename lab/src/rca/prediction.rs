@@ -2,6 +2,7 @@
 
 use demarc_incident::{Outcome, Suspect, Verdict};
 use demarc_topology::{EntityKind, Graph, Layer};
+use serde::Deserialize;
 use serde_json::json;
 
 /// What a verdict predicts.
@@ -11,6 +12,14 @@ pub(crate) struct Prediction {
     pub(crate) ranking: Vec<String>,
     pub(crate) layer: Option<&'static str>,
     pub(crate) is_determined: bool,
+    pub(crate) confidence: f64,
+}
+
+/// A prediction as a file of them holds it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Said {
+    pub(crate) ranking: Vec<String>,
+    pub(crate) layer: Option<String>,
     pub(crate) confidence: f64,
 }
 

@@ -133,7 +133,7 @@ pub(crate) async fn report(
     Ok(Html(render(
         &incident,
         &audience,
-        responsibility,
+        &responsibility,
         (language, &app.report),
     )?))
 }

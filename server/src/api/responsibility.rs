@@ -22,13 +22,13 @@ pub(crate) async fn matrix(
 ) -> Result<Json<Body>, ApiError> {
     let at = params.time("at")?.unwrap_or_else(|| app.clock.now());
     let graph = app.topology.visible_at(&tenant, at);
-    let matrix = app.topology.responsibility();
+    let matrix = app.topology.responsibility_at(at);
     let review = matrix.review(&graph);
     let sees_all = tenant == app.operator;
     let mut owners: BTreeSet<OwnerId> = BTreeSet::new();
-    let effective = effective(matrix, &graph, &mut owners);
-    let rules = rules(matrix, &review.decided);
-    let edges = edges(matrix, &review.decided_edges);
+    let effective = effective(&matrix, &graph, &mut owners);
+    let rules = rules(&matrix, &review.decided);
+    let edges = edges(&matrix, &review.decided_edges);
     let decides = |rule: &Body| sees_all || rule["decides"].as_u64().unwrap_or_default() > 0;
     let parties = matrix.parties.iter();
     let parties = parties.filter(|(id, _)| sees_all || owners.contains(*id));
@@ -61,7 +61,7 @@ pub(crate) async fn check(
     let matrix = Responsibility::from_yaml(&text)?;
     let graph = app.topology.graph_at(at);
     let review = matrix.review(&graph);
-    let changes = matrix.changes_from(app.topology.responsibility(), &graph);
+    let changes = matrix.changes_from(&app.topology.responsibility_at(at), &graph);
     let name = |owner: &Option<OwnerId>| owner.as_ref().map(|owner| owner.0.clone());
     success(json!({
         "at": at.as_secs_f64(),

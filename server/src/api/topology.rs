@@ -93,7 +93,8 @@ pub(crate) async fn problems(
 }
 
 fn body(app: &App, graph: &Graph) -> Body {
-    let parties = &app.topology.responsibility().parties;
+    let matrix = app.topology.responsibility_at(graph.at);
+    let parties = &matrix.parties;
     let owners: BTreeMap<&str, Body> = graph
         .entities
         .values()

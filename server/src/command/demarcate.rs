@@ -75,6 +75,11 @@ fn suspect_lines(suspect: &Suspect) -> Vec<String> {
         format!("entity      {}", suspect.entity),
         format!("cause       {}", suspect.cause),
     ];
+    let duty = [("contract", &suspect.contract), ("rota", &suspect.rota)];
+    let told = duty
+        .iter()
+        .filter_map(|(name, told)| Some((name, told.as_ref()?)));
+    lines.extend(told.map(|(name, told)| format!("{name:<12}{told}")));
     if let Some(culprit) = &suspect.culprit {
         lines.push(format!("points at   {culprit}"));
     }

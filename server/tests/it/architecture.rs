@@ -67,6 +67,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "demarc-topology",
             "demarc-ingest",
             "demarc-query",
+            "demarc-rules",
+            "demarc-incident",
         ],
     ),
 ];

@@ -118,3 +118,33 @@ async fn every_matrix_decides_what_it_should() {
     }
     assert!(count >= 1);
 }
+
+#[tokio::test]
+async fn another_matrix_decides_from_when_it_came_on_and_not_before() {
+    let matrix = |owner: &str| {
+        let text = format!(
+            "parties: {{{owner}: {{kind: operator, name: {{zh: 甲, en: A}}}}}}\nrules: [{{owner: {owner}}}]"
+        );
+        Responsibility::from_yaml(&text).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(second(100)));
+    let store = Store::open(folder.path(), StoreConfig::default(), clock.clone())
+        .await
+        .unwrap();
+    let config = TopologyConfig::default();
+    let topology = Topology::open(store, config, matrix("first"), clock.clone())
+        .await
+        .unwrap();
+    let seen = "90 resource tax service.name=api\n190 resource tax service.name=api";
+    topology.observe(&observations(seen));
+    clock.set(second(150));
+    topology.answer_by(matrix("second"));
+    let owner = |at: i64| {
+        let graph = topology.graph_at(second(at));
+        let owner = graph.entities.values().next().unwrap().owner.clone();
+        owner.unwrap().as_str().to_owned()
+    };
+    assert_eq!([owner(149), owner(150)], ["first", "second"]);
+    assert_eq!(*topology.responsibility(), matrix("second"));
+}
