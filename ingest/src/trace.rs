@@ -1,7 +1,5 @@
 //! OTLP spans, from the bytes of a request straight to columns.
 
-use std::sync::Arc;
-
 use demarc_proto::{Nanos, SpanId, TraceId};
 use demarc_store::{
     NewSpan, SharedAttributes, SpanColumns, SpanEvent, SpanKind, SpanLink, SpanStatus, Spans,

@@ -30,6 +30,31 @@ pub(crate) struct Window {
     pub(crate) step: Duration,
 }
 
+/// Times of peace without those that are looked at anyway, and none of them twice: what is read twice would count twice.
+fn apart(history: &[TimeRange], (start, until): (Nanos, Nanos)) -> Vec<TimeRange> {
+    let outside = history.iter().flat_map(|range| {
+        let before = TimeRange::new(range.start(), range.end().min(start));
+        let after = TimeRange::new(range.start().max(until), range.end());
+        [before, after].into_iter().flatten()
+    });
+    let mut sorted: Vec<TimeRange> = outside.collect();
+    sorted.sort_by_key(|range| range.start());
+    let mut apart: Vec<TimeRange> = Vec::new();
+    for range in sorted {
+        let last = apart.last_mut().filter(|last| range.start() <= last.end());
+        match last.and_then(|last| {
+            Some((
+                TimeRange::new(last.start(), last.end().max(range.end()))?,
+                last,
+            ))
+        }) {
+            Some((joined, last)) => *last = joined,
+            None => apart.push(range),
+        }
+    }
+    apart
+}
+
 impl Window {
     /// The window around a symptom: as long before as it lasts, at least the baseline.
     pub(crate) fn of(symptom: &Symptom, config: &IncidentConfig) -> Self {
@@ -38,7 +63,7 @@ impl Window {
         let start = symptom.since.minus(config.baseline().max(during));
         let start = Nanos(start.0 - start.0.rem_euclid(GRID_NS));
         Self {
-            history: symptom.history.clone(),
+            history: apart(&symptom.history, (start, symptom.until)),
             start,
             onset: symptom.since,
             until: symptom.until,
@@ -138,8 +163,21 @@ impl Window {
     }
 }
 
-/// Buckets of whole seconds, six in what lasts so long.
+/// Buckets of whole multiples of the shortest one, about six in what lasts so long.
 fn step(during: Duration) -> Duration {
     let seconds = (during / 6).clamp(SHORTEST_STEP, LONGEST_STEP).as_secs();
     Duration::from_secs(seconds - seconds % SHORTEST_STEP.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_looked_at_twice() {
+        let range = |(from, to): (i64, i64)| TimeRange::new(Nanos(from), Nanos(to)).unwrap();
+        let told = [(50, 70), (10, 20), (15, 30), (30, 35), (90, 120)].map(range);
+        let wanted = [(10, 35), (50, 60), (100, 120)].map(range);
+        assert_eq!(apart(&told, (Nanos(60), Nanos(100))), wanted);
+    }
 }
