@@ -8,9 +8,7 @@ use super::{
     contention, explain,
     locate::{Located, Place},
 };
-use crate::{
-    Cause, ChangeFact, Evidence, EvidenceItem, ProcessFact, Shift, Signal, SignalFact,
-};
+use crate::{Cause, ChangeFact, Evidence, EvidenceItem, ProcessFact, Shift, Signal, SignalFact};
 
 /// One explanation with its weight: its share of the symptom times the strength of what speaks for it.
 #[derive(Clone, Debug)]

@@ -75,7 +75,7 @@ impl Telling {
         self.spans.len() + self.records.len()
     }
 
-    /// The spans of services in scope; of all services where these are few enough to be looked at.
+    /// The spans of services in scope; of all services where these are few enough to be looked at. A span that was sent twice is one.
     pub(crate) fn spans_of(&self, scope: &Scope, config: &IncidentConfig) -> Vec<&Span> {
         let services: BTreeSet<&EntityId> = self.spans.iter().map(|span| &span.service).collect();
         let is_wanted = |service: &EntityId| {
@@ -86,9 +86,11 @@ impl Telling {
             .copied()
             .filter(|one| is_wanted(one))
             .collect();
+        let mut known: HashSet<(&[u8], &[u8])> = HashSet::with_capacity(self.spans.len());
         self.spans
             .iter()
             .filter(|span| wanted.contains(&span.service))
+            .filter(|span| known.insert((&span.trace, &span.id)))
             .collect()
     }
 
