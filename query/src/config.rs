@@ -24,6 +24,8 @@ pub struct QueryConfig {
     pub memory_bytes: usize,
     /// The same of all queries together.
     pub total_memory_bytes: usize,
+    /// Memory of answers to range queries that are kept; 0 keeps none.
+    pub results_bytes: usize,
     /// Most bytes that all queries together may spill to the disk.
     pub spill_bytes: u64,
     /// Most queries that are evaluated at once.
@@ -78,6 +80,7 @@ impl Default for QueryConfig {
             max_query_bytes: 128 << 10,
             memory_bytes: 1 << 30,
             total_memory_bytes: 4 << 30,
+            results_bytes: 64 << 20,
             spill_bytes: 20 << 30,
             max_concurrent: 16,
             max_concurrent_per_tenant: 8,

@@ -7,7 +7,7 @@ use demarc_store::{SpanRow, Store};
 
 use crate::{
     Answer, Frame, Options, QueryConfig, QueryError, RangeParams, Reader, Tenants, Where,
-    crew::Crew, memory::Memory, reader::Origin, workers::Workers,
+    crew::Crew, memory::Memory, reader::Origin, results::Results, workers::Workers,
 };
 
 /// Answers queries over a store.
@@ -20,6 +20,7 @@ pub struct Engine {
     pub(crate) memory: Memory,
     pub(crate) workers: Workers,
     pub(crate) crew: Arc<Crew>,
+    pub(crate) results: Arc<Results>,
 }
 
 impl Engine {
@@ -37,6 +38,7 @@ impl Engine {
             memory: Memory::new(&config)?,
             workers: Workers::new(&config)?,
             crew: Arc::new(Crew::new()),
+            results: Arc::new(Results::new(config.results_bytes)),
             config: Arc::new(config),
         })
     }

@@ -6,7 +6,8 @@
 //! tenant; it runs on threads of its own and stops when its time is over or nobody waits for it.
 //!
 //! Reading order: [`Engine`], [`Reader`] (who asks), `workers`, `crew` and `budget` (when, and how much), `reading` (what a query
-//! sees), `table` (a snapshot's table as a DataFusion table), `promql` (the evaluator).
+//! sees), `table` (a snapshot's table as a DataFusion table), `promql` (the
+//! evaluator), `results` (what is kept of answers).
 
 mod budget;
 mod config;
@@ -19,6 +20,7 @@ pub mod promql;
 pub mod promql_script;
 mod reader;
 mod reading;
+mod results;
 mod session;
 mod sql;
 mod table;
@@ -31,7 +33,7 @@ pub use error::QueryError;
 pub use promql::{Answer, Point, PointValue, Value};
 pub use reader::{
     Census, Counting, Description, ExemplarPoint, ExemplarSeries, Found, Frame, Metadata, Options,
-    RangeParams, Reader, Reply, Source, Statement, Stats, Where, selects,
+    RangeParams, Reader, Reply, Reuse, Source, Statement, Stats, Where, selects,
 };
 pub use sql::{
     Dialect, PgType, Relation, RelationKind, SCHEMA, SETTINGS as POSTGRES_SETTINGS,

@@ -34,6 +34,7 @@ mod rate;
 mod regression;
 mod samples;
 mod selector;
+mod settle;
 mod signature;
 mod sort;
 mod source;
@@ -51,4 +52,5 @@ pub use signature::{Signature, Variadic};
 
 pub(crate) use answer::{Prepared, evaluate};
 pub(crate) use samples::count_samples;
+pub(crate) use settle::is_settleable;
 pub(crate) use value::{Asked, Steps};

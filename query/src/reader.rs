@@ -33,6 +33,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Whether the samples of a PromQL query are counted.
     pub counting: Counting,
+    /// What of earlier answers may be used.
+    pub reuse: Reuse,
 }
 
 /// Whether the samples of a PromQL query are counted by step, which takes about as long as the query.
@@ -43,6 +45,16 @@ pub enum Counting {
     Skip,
     /// They are.
     PerStep,
+}
+
+/// What of earlier answers may be used for a range query.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// What is settled.
+    #[default]
+    Settled,
+    /// Nothing.
+    Nothing,
 }
 
 /// One party's way to its data.
@@ -144,6 +156,10 @@ impl<'a> Reader<'a> {
     ) -> Result<Reply, QueryError> {
         let query = self.checked(query)?;
         let counting = self.options.counting;
+        // Rules and verdicts ask each question once.
+        let is_client = matches!(self.origin, Origin::Client);
+        let reuses = asked.is_range && is_client && self.options.reuse == Reuse::Settled;
+        let results = reuses.then(|| Arc::clone(&self.engine.results));
         let work = move |reading: Reading| async move {
             let query = Prepared {
                 expr: promql::parse(&query)?,
@@ -151,7 +167,10 @@ impl<'a> Reader<'a> {
                 asked,
             };
             let begun = reading.budget.elapsed();
-            let answer = promql::evaluate(&reading, &query)?;
+            let answer = match results {
+                Some(results) => results.evaluate(&reading, &query)?,
+                None => promql::evaluate(&reading, &query)?,
+            };
             let stats = Stats {
                 evaluation: reading.budget.elapsed().saturating_sub(begun),
                 queue: begun,

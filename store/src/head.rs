@@ -9,17 +9,24 @@ mod batch;
 mod memory;
 mod recent;
 pub(crate) mod runs;
+mod settled;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::Int64Type,
+};
 use demarc_proto::TenantId;
 use parking_lot::RwLock;
 
 use self::runs::Runs;
 
 pub use self::memory::InMemory;
-pub(crate) use self::recent::{Kept, Recent};
+pub(crate) use self::{
+    recent::{Kept, Recent},
+    settled::Settled,
+};
 
 use crate::{
     DataFile, Snapshot, StoreConfig, StoreError, Table,
@@ -90,6 +97,7 @@ struct TenantHead {
     tables: [TableHead; Table::ALL.len()],
     samples: SampleHead,
     index: Arc<SeriesIndex>,
+    settled: Settled,
 }
 
 /// One table of one tenant; cheap to clone.
@@ -149,6 +157,22 @@ impl TenantHead {
     }
 }
 
+/// The first and the last time of the samples and histograms of an append.
+fn times(insert: &Insert) -> Option<(i64, i64)> {
+    let samples = insert.samples.points().iter().map(|point| point.time);
+    let of = |(table, _): &&(Table, RecordBatch)| *table == Table::Histograms;
+    let columns = insert.batches.iter().filter(of).filter_map(|(_, rows)| {
+        let times = rows.column_by_name("time")?;
+        times.as_primitive_opt::<Int64Type>()
+    });
+    let histograms = columns.flat_map(|times| times.values().iter().copied());
+    let widened = |range: Option<(i64, i64)>, time: i64| match range {
+        Some((first, last)) => Some((first.min(time), last.max(time))),
+        None => Some((time, time)),
+    };
+    samples.chain(histograms).fold(None, widened)
+}
+
 /// Moves all of `from` behind what is in `to`.
 fn append<T: Clone>(to: &mut Arc<Vec<T>>, from: &mut Arc<Vec<T>>) {
     let from = std::mem::take(from);
@@ -203,9 +227,13 @@ impl Head {
         for insert in inserts {
             let mut rows = 0;
             let mut bytes = 0;
+            let times = times(&insert);
             let tenant = inner.tenants.entry(insert.tenant).or_default();
             let known = insert.series.iter().map(|new| (new.series, new.day));
             tenant.index.make_known(known);
+            if let Some(times) = times {
+                tenant.settled.came(times);
+            }
             if !insert.samples.is_empty() {
                 rows += insert.samples.len();
                 bytes += insert.samples.memory_bytes();
@@ -349,7 +377,8 @@ impl Head {
                 found.tables.clone(),
                 found.samples.clone(),
                 found.index.clone(),
-            ),
+            )
+            .settled_as(found.settled),
             None => Snapshot::new(
                 tenant,
                 Default::default(),
@@ -399,12 +428,13 @@ impl Inner {
             tenant.tables[table.index()].files = Arc::default();
         }
         self.add_files(table, files);
-        if table != Table::Samples {
-            return;
-        }
         for (id, tenant) in &mut self.tenants {
             // Merging leaves the rows as they are; whatever else it was, what is kept may no longer be what files hold.
-            if before.get(id) != Some(&rows(tenant)) {
+            if before.get(id) == Some(&rows(tenant)) {
+                continue;
+            }
+            tenant.settled.went();
+            if table == Table::Samples {
                 let files = tenant.tables[table.index()].files.clone();
                 tenant.samples.recent.give_up();
                 tenant.samples.recent.not_kept(files.iter());

@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 use crate::{
     MetricKind, SeriesEntry, StoreError, Table, data_file,
     day::Day,
-    head::{InMemory, SampleHead, TableHead, runs},
+    head::{InMemory, SampleHead, Settled, TableHead, runs},
     index::{Selected, Selection, SeriesIndex},
     integrity::Integrity,
     rows::{SampleBatches, Samples},
@@ -79,6 +79,7 @@ pub struct Snapshot {
     index: Arc<SeriesIndex>,
     /// How many series there were.
     visible: u32,
+    settled: Settled,
     integrity: Arc<Integrity>,
 }
 
@@ -95,8 +96,14 @@ impl Snapshot {
             samples,
             visible: index.len(),
             index,
+            settled: Settled::default(),
             integrity: Arc::default(),
         }
+    }
+
+    /// The same, with what is known of the order in which samples came.
+    pub(crate) fn settled_as(self, settled: Settled) -> Self {
+        Self { settled, ..self }
     }
 
     /// The same, with what is known of its files.
@@ -107,6 +114,12 @@ impl Snapshot {
     /// Whose rows these are.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
+    }
+
+    /// The last time of which the samples and histograms are settled, and the version of the tenant's data: another one as soon
+    /// as samples from that time or before come, or any go.
+    pub fn settled(&self) -> (Millis, u64) {
+        (Millis(self.settled.until()), self.settled.version())
     }
 
     /// Those of `files`, of `table`, that are as they were written: to be called before files are read. A damaged file is left

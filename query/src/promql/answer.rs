@@ -56,6 +56,17 @@ pub enum PointValue {
     Histogram(Arc<Histogram>),
 }
 
+impl Answer {
+    /// No series at no time.
+    pub(crate) fn empty_matrix() -> Self {
+        Self {
+            value: Value::Matrix(Vec::new()),
+            warnings: Vec::new(),
+            infos: Vec::new(),
+        }
+    }
+}
+
 impl Point {
     /// The number; `None` of a histogram.
     pub fn float(&self) -> Option<f64> {
@@ -82,6 +93,17 @@ pub(crate) struct Prepared {
     pub(crate) text: String,
     pub(crate) expr: Expr,
     pub(crate) asked: Asked,
+}
+
+impl Prepared {
+    /// The same query at other steps.
+    pub(crate) fn at(&self, steps: Steps) -> Self {
+        let is_range = self.asked.is_range;
+        Self {
+            asked: Asked { steps, is_range },
+            ..self.clone()
+        }
+    }
 }
 
 /// Evaluates a query; must be called on a thread of a runtime that may be blocked.

@@ -10,4 +10,5 @@ mod damage;
 mod dashboards;
 mod fixture;
 mod promql;
+mod results;
 mod sql;

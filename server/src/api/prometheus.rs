@@ -13,7 +13,7 @@ pub(crate) mod target;
 use std::sync::Arc;
 
 use axum::{Json, extract::State, response::Response};
-use demarc_query::{Counting, Options, QueryError, RangeParams, Reply};
+use demarc_query::{Counting, Options, QueryError, RangeParams, Reply, Reuse};
 use serde_json::{Value as Body, json};
 
 use self::answer::{Detail, respond};
@@ -67,6 +67,11 @@ fn options(params: &Params) -> Result<Options, ApiError> {
         counting: match params.get("stats") {
             None => Counting::Skip,
             Some(_) => Counting::PerStep,
+        },
+        // As VictoriaMetrics calls it.
+        reuse: match params.get("nocache") {
+            Some("1") => Reuse::Nothing,
+            _ => Reuse::Settled,
         },
     })
 }
