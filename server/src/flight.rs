@@ -95,9 +95,10 @@ fn info(
 }
 
 fn rows(frame: Frame) -> Response<Rows> {
-    let batches = frame.batches.into_iter().map(Ok);
+    let schema = Arc::clone(&frame.schema);
+    let batches = frame.into_batches().map(Ok);
     let encoded = FlightDataEncoderBuilder::new()
-        .with_schema(frame.schema)
+        .with_schema(schema)
         .build(stream::iter(batches));
     Response::new(Box::pin(encoded.map_err(Status::from)))
 }

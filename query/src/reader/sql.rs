@@ -1,5 +1,7 @@
 //! SQL and traces: DataFusion over one tenant's tables.
 
+use std::sync::Arc;
+
 use arrow::{
     datatypes::{DataType, SchemaRef},
     record_batch::RecordBatch,
@@ -16,6 +18,7 @@ use futures::TryStreamExt;
 use super::Reader;
 use crate::{
     QueryError,
+    budget::Budget,
     reading::Reading,
     sql::{self, Dialect, Relation},
 };
@@ -27,6 +30,27 @@ pub struct Frame {
     pub schema: SchemaRef,
     /// The rows.
     pub batches: Vec<RecordBatch>,
+    /// Their memory counts among that of all queries for as long as they are there.
+    held: Option<Arc<Budget>>,
+}
+
+impl Frame {
+    /// Rows that no query made.
+    pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self {
+            schema,
+            batches,
+            held: None,
+        }
+    }
+
+    /// The rows alone; their memory counts until the last is taken.
+    pub fn into_batches(self) -> impl Iterator<Item = RecordBatch> + Send + 'static {
+        let held = self.held;
+        self.batches.into_iter().inspect(move |_| {
+            let _ = &held;
+        })
+    }
 }
 
 /// A question in SQL.
@@ -125,6 +149,7 @@ async fn run(reading: &Reading, statement: &Statement) -> Result<Frame, QueryErr
     let mut answer = Frame {
         schema: stream.schema(),
         batches: Vec::new(),
+        held: Some(Arc::clone(&reading.budget)),
     };
     let (mut rows, limit) = (0, reading.config.max_rows);
     while let Some(batch) = stream.try_next().await? {

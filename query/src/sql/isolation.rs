@@ -77,3 +77,55 @@ impl AnalyzerRule for OneTenant {
         "one_tenant"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::{catalog::TableProvider, prelude::SessionContext};
+    use demarc_proto::SystemClock;
+    use demarc_store::{Store, StoreConfig, Table};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_holds_another_tenants_table_does_not_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, clock) = (StoreConfig::default(), Arc::new(SystemClock));
+        let store = Store::open(folder.path(), config, clock).await.unwrap();
+        let tenant = |name: &str| TenantId::new(name).unwrap();
+        let spans = |name: &str| -> Arc<dyn TableProvider> {
+            let snapshot = store.snapshot(&tenant(name));
+            Arc::new(SnapshotTable::new(&snapshot, Table::Spans))
+        };
+        let context = SessionContext::new();
+        context.register_table("own", spans("tax")).unwrap();
+        context
+            .register_table("others", spans("education"))
+            .unwrap();
+        let memory = MemTable::try_new(Table::Spans.schema(), vec![vec![]]).unwrap();
+        context.register_table("kept", Arc::new(memory)).unwrap();
+        context.add_analyzer_rule(Arc::new(OneTenant::new(tenant("tax"))));
+        let run = |text: &'static str| {
+            let context = context.clone();
+            async move { context.sql(text).await?.collect().await }
+        };
+        run("SELECT * FROM own").await.unwrap();
+        run("SELECT * FROM range(0, 3)").await.unwrap();
+        for text in [
+            "SELECT * FROM others",
+            "SELECT * FROM kept",
+            "SELECT * FROM own WHERE EXISTS (SELECT 1 FROM others)",
+            "SELECT (SELECT max(name) FROM others) FROM own",
+            "WITH a AS (SELECT * FROM others) SELECT * FROM own UNION ALL SELECT * FROM a",
+            "EXPLAIN ANALYZE SELECT * FROM others",
+            "INSERT INTO kept SELECT * FROM own",
+        ] {
+            let error = run(text).await.unwrap_err().to_string();
+            let is_refused = error.contains("not readable by tenant tax")
+                || error.contains("only reading is allowed");
+            assert!(is_refused, "{text}: {error}");
+        }
+        store.close().await.unwrap();
+    }
+}

@@ -16,10 +16,7 @@ type Built = Result<RecordBatch, arrow_flight::error::FlightError>;
 
 fn frame(built: Built) -> Answer {
     let batch = built.map_err(Status::from)?;
-    Ok(Frame {
-        schema: batch.schema(),
-        batches: vec![batch],
-    })
+    Ok(Frame::new(batch.schema(), vec![batch]))
 }
 
 /// The only catalog bears the tenant's name.

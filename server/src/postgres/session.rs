@@ -17,8 +17,12 @@ use super::{
 };
 use crate::{app::App, status};
 
-/// Most prepared statements of a connection, and most portals.
-const MAX_PREPARED: usize = 256;
+/// Most prepared statements of a connection.
+const MAX_STATEMENTS: usize = 256;
+/// Most bytes of their texts.
+const MAX_STATEMENT_BYTES: usize = 1 << 20;
+/// Most portals of a connection: each holds its parameters.
+const MAX_PORTALS: usize = 8;
 /// What is to be sent waits until it is so much, or until the client waits for it.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -181,7 +185,8 @@ impl Session {
             } => {
                 let prepared = self.prepared(&statement)?.clone();
                 let bound = Portal::new(prepared, &formats, &values, results)?;
-                check_room(self.portals.len(), "portals")?;
+                self.portals.remove(&portal);
+                check_room("portals", self.portals.len() + 1, MAX_PORTALS)?;
                 self.portals.insert(portal, bound);
                 self.out.message(b'2', |_| {});
             }
@@ -205,7 +210,6 @@ impl Session {
     async fn parse(&mut self, name: String, text: String, types: &[u32]) -> Result<(), Stop> {
         let command = Command::of(&text)?;
         self.check(&command)?;
-        check_room(self.statements.len(), "prepared statements")?;
         let (mut parameters, mut schema) = (Vec::new(), None);
         if command == Command::Query {
             let named = types.iter().map(|number| Expected::named(*number));
@@ -226,7 +230,18 @@ impl Session {
             parameters,
             schema,
         };
-        self.statements.insert(name, prepared);
+        self.statements.insert(name.clone(), prepared);
+        let bytes = self.statements.values().map(|one| one.text.len()).sum();
+        let room = check_room("prepared statements", self.statements.len(), MAX_STATEMENTS);
+        let room = room.and(check_room(
+            "bytes of statements",
+            bytes,
+            MAX_STATEMENT_BYTES,
+        ));
+        if let Err(fault) = room {
+            self.statements.remove(&name);
+            return Err(fault.into());
+        }
         self.out.message(b'1', |_| {});
         Ok(())
     }
@@ -389,11 +404,11 @@ fn no_portal(name: &str) -> Fault {
     Fault::of_command("34000", format!("portal {name:?} does not exist"))
 }
 
-fn check_room(count: usize, what: &str) -> Result<(), Fault> {
-    if count < MAX_PREPARED {
+fn check_room(what: &str, count: usize, limit: usize) -> Result<(), Fault> {
+    if count <= limit {
         return Ok(());
     }
-    let sentence = format!("{count} {what}: must be at most {MAX_PREPARED}");
+    let sentence = format!("{count} {what}: must be at most {limit}");
     Err(Fault::of_command("53400", sentence))
 }
 

@@ -41,6 +41,10 @@ with connect("tax") as tax:
             assert cursor.fetchall() == [("GET /",)]
             cursor.execute(f"SELECT name FROM spans WHERE {text}", ("other", 1000))
             assert cursor.fetchall() == []
+        # A parameter is a value, whatever it says.
+        for text in ("x' OR '1'='1", "'; DROP TABLE spans; --", "x' UNION SELECT name FROM education.public.spans --"):
+            cursor.execute("SELECT name FROM spans WHERE service = ?", (text,))
+            assert cursor.fetchall() == []
         cursor.adbc_prepare("SELECT name FROM spans WHERE service = ?")
         for bad in (
             "SELEC 1",

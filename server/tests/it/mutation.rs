@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::{Server, folder, gauge, span};
 
 /// Numbers that look like chance and are the same every time. Source: Marsaglia, "Xorshift RNGs".
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
     fn below(&mut self, end: usize) -> usize {
@@ -19,7 +19,7 @@ impl Chance {
     }
 
     /// Changes, drops, doubles or adds some bytes.
-    fn mutate(&mut self, seed: &[u8]) -> Vec<u8> {
+    pub(crate) fn mutate(&mut self, seed: &[u8]) -> Vec<u8> {
         let mut bytes = seed.to_vec();
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len());

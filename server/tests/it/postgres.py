@@ -38,6 +38,11 @@ with connect("tax") as tax:
             since = datetime.datetime.now() - datetime.timedelta(hours=40)
             cursor.execute("SELECT count(*) FROM traces WHERE time > %s", (since,))
             assert cursor.fetchone() == (1,)
+    # A parameter is a value, whatever it says.
+    for text in ("x' OR '1'='1", "'; DROP TABLE spans; --", "tax-api' UNION SELECT name FROM education.public.spans --"):
+        for prepare in (False, True):
+            assert tax.execute("SELECT name FROM spans WHERE service = %s", (text,), prepare=prepare).fetchall() == []
+            assert tax.execute("SELECT %s", (text,), prepare=prepare).fetchone() == (text,)
     # The same statement, prepared by name.
     for _ in range(3):
         tax.execute("SELECT count(*) FROM spans WHERE kind = %s", ("SERVER",), prepare=True)

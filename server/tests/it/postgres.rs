@@ -4,6 +4,7 @@ use std::{io::Write, process::Command};
 
 use crate::{
     harness::{Server, folder, span},
+    mutation::Chance,
     python::python_with,
 };
 
@@ -170,6 +171,60 @@ async fn the_catalog_answers_psql_and_grafana() {
         let shown = ask(command);
         assert!(shown.contains(part), "{command}: {shown}");
     }
+}
+
+/// What a client says that asks the same twice, in both ways; then it waits no more.
+fn conversation() -> Vec<u8> {
+    let message = |kind: &[u8], fields: &[u8]| {
+        let len = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+        [kind, &len, fields].concat()
+    };
+    [
+        message(b"", b"\0\x03\0\0user\0tax\0database\0tax\0\0"),
+        message(b"Q", b"SELECT service FROM spans\0"),
+        message(
+            b"P",
+            b"s\0SELECT name FROM spans WHERE duration > $1\0\0\x01\0\0\0\x14",
+        ),
+        message(
+            b"B",
+            b"p\0s\0\0\x01\0\x01\0\x01\0\0\0\x08\0\0\0\0\0\0\0\x01\0\x01\0\0",
+        ),
+        message(b"D", b"Pp\0"),
+        message(b"E", b"p\0\0\0\0\0"),
+        message(b"S", b""),
+        message(b"X", b""),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn whatever_bytes_arrive_the_next_client_is_answered() {
+    use std::{io::Read, net::Shutdown, net::TcpStream};
+    let (_outer, server) = start().await;
+    let address = server.postgres.strip_prefix("http://").unwrap();
+    let talk = |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let patience = Some(std::time::Duration::from_secs(20));
+        stream.set_read_timeout(patience).unwrap();
+        // The server may hang up before it has read everything.
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        let is_late = read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!is_late, "no end to the answer to {bytes:02x?}");
+        answer
+    };
+    let whole = conversation();
+    let contains = |answer: &[u8], part: &[u8]| answer.windows(part.len()).any(|one| one == part);
+    let is_whole = |answer: &[u8]| contains(answer, b"tax-api") && contains(answer, b"GET /");
+    assert!(is_whole(&talk(&whole)));
+    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    for _ in 0..400 {
+        talk(&chance.mutate(&whole));
+    }
+    assert!(is_whole(&talk(&whole)));
 }
 
 #[tokio::test]
