@@ -14,5 +14,6 @@ pub(crate) mod remote_write;
 pub(crate) mod responsibility;
 pub(crate) mod rules;
 pub(crate) mod sql;
+pub(crate) mod tempo;
 pub(crate) mod topology;
 pub(crate) mod trace;

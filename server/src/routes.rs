@@ -13,7 +13,7 @@ use tower_http::compression::CompressionLayer;
 use crate::{
     api::{
         admin, changes, health, import, incident, metrics, prometheus, remote_write,
-        responsibility, rules, sql, topology, trace,
+        responsibility, rules, sql, tempo, topology, trace,
     },
     app::App,
     compression,
@@ -28,6 +28,9 @@ pub(crate) fn router(app: Arc<App>, metrics: Metrics) -> Router {
     let own = Router::new()
         .route("/api/v1/sql", post(sql::sql))
         .route("/api/v1/traces/{id}", get(trace::trace))
+        .route("/api/echo", get(tempo::echo))
+        .route("/api/traces/{id}", get(tempo::plain))
+        .route("/api/v2/traces/{id}", get(tempo::found))
         .route("/api/v1/topology", get(topology::topology))
         .route(
             "/api/v1/topology/neighbourhood",

@@ -1,4 +1,4 @@
-//! One trace by id, as OTLP/JSON: what Tempo's `/api/traces/{id}` answers.
+//! One trace by id, as OTLP/JSON.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use demarc_proto::{AttrValue, Attributes, TraceId};
+use demarc_proto::{AttrValue, Attributes, TenantId, TraceId};
 use demarc_query::Options;
 use demarc_store::{SpanKind, SpanRow, SpanStatus};
 use serde_json::{Value as Body, json};
@@ -18,7 +18,17 @@ pub(crate) async fn trace(
     Tenant(tenant): Tenant,
     Path(id): Path<String>,
 ) -> Result<Json<Body>, ApiError> {
-    let id = TraceId::from_hex(&id)
+    let resources = resources(&app, tenant, &id).await?;
+    Ok(Json(json!({"resourceSpans": resources})))
+}
+
+/// The spans of a trace by resource and scope, as OTLP/JSON has them.
+pub(super) async fn resources(
+    app: &App,
+    tenant: TenantId,
+    id: &str,
+) -> Result<Vec<Body>, ApiError> {
+    let id = TraceId::from_hex(id)
         .map_err(|error| ApiError::bad_request(format!("trace id {error}")))?;
     let reader = app.engine.reader(tenant.into(), Options::default())?;
     let spans = reader.trace(id).await?;
@@ -32,11 +42,8 @@ pub(crate) async fn trace(
             .or_default()
             .push(span);
     }
-    let resources: Vec<Body> = by_resource
-        .values()
-        .map(|spans| resource_spans(spans))
-        .collect();
-    Ok(Json(json!({"resourceSpans": resources})))
+    let resources = by_resource.values();
+    Ok(resources.map(|spans| resource_spans(spans)).collect())
 }
 
 fn resource_spans(spans: &[&SpanRow]) -> Body {
@@ -105,6 +112,10 @@ fn attributes(attributes: &Attributes) -> Vec<Body> {
     let value = |value: &AttrValue| match value {
         AttrValue::Str(text) | AttrValue::Json(text) => json!({"stringValue": text}),
         AttrValue::Int(number) => json!({"intValue": number.to_string()}),
+        // JSON has no other numbers.
+        AttrValue::Double(number) if !number.is_finite() => {
+            json!({"stringValue": number.to_string()})
+        }
         AttrValue::Double(number) => json!({"doubleValue": number}),
         AttrValue::Bool(truth) => json!({"boolValue": truth}),
     };

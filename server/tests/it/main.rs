@@ -25,4 +25,5 @@ mod python;
 mod remote_write;
 mod sockets;
 mod sql;
+mod tempo;
 mod topology;
