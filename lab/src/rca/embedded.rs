@@ -21,8 +21,8 @@ use crate::recording::{Recording, System, Telemetry};
 
 /// Recordings are sent in any order: a case may be hours or days before the times of peace that it is compared with.
 const OUT_OF_ORDER_SECONDS: u64 = 365 * 86_400;
-/// One row in so many may be refused: recordings hold log lines whose times are years off.
-const MOST_REFUSED: u64 = 100;
+/// One row in so many may be refused: recordings hold log lines whose times are years off, and a case may begin where peace ended.
+const MOST_REFUSED: u64 = 10;
 /// Batches of observations that may wait.
 const OBSERVATIONS: usize = 65_536;
 
