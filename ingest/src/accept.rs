@@ -6,14 +6,15 @@ use bytes::Bytes;
 use demarc_proto::TenantId;
 
 use crate::{
-    Admission, Compression, Encoding, Ingest, IngestError, Receipt, Signal, json,
+    Admission, Compression, Encoding, Ingest, IngestError, Receipt, Signal,
+    ingest::Points,
+    json,
     log::{self, Records},
-    rules::Rules,
     scan::Scan,
     trace::{self, Traces},
 };
 
-/// Larger bodies are decoded on a thread of their own, so that they hold up nobody else's answer.
+/// Larger bodies are read on a thread of their own, so that they hold up nobody else's answer.
 const LONG_BYTES: usize = 256 << 10;
 
 /// A request as it came from a socket.
@@ -32,14 +33,13 @@ pub struct Payload {
 /// What a request brought.
 enum Read {
     Traces(Box<Traces>),
-    Metrics(Bytes),
+    Metrics(Box<Points>),
     Logs(Records),
 }
 
-/// A decoded request with what it took.
-struct Decoded {
+/// A request that was read, with what it took.
+struct Taken {
     read: Read,
-    bytes: usize,
     repaired: usize,
     // Held until the rows are written.
     admission: Admission,
@@ -54,76 +54,82 @@ impl Ingest {
         signal: Signal,
         payload: Payload,
     ) -> Result<Receipt, IngestError> {
-        let limit = self.config().max_body_bytes;
-        let rules = self.rules(tenant, signal);
-        let decoded = if payload.body.len() > LONG_BYTES {
-            let work = move || decode(signal, payload, limit, &rules);
-            tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|error| IngestError::Task {
-                    reason: error.to_string(),
-                })??
-        } else {
-            decode(signal, payload, limit, &rules)?
-        };
-        self.take_bytes(tenant, decoded.bytes)?;
-        let mut receipt = match decoded.read {
+        let (owner, bytes) = (tenant.clone(), payload.body.len());
+        let read = move |ingest: &Self| ingest.read(&owner, signal, payload);
+        let taken = self.apart(bytes, read).await??;
+        let mut receipt = match taken.read {
             Read::Traces(read) => self.take_traces(tenant, *read).await?,
-            Read::Metrics(body) => self.take_metrics(tenant, &body).await?,
+            Read::Metrics(read) => self.take_points(tenant, *read).await?,
             Read::Logs(read) => self.take_logs(tenant, read).await?,
         };
-        drop(decoded.admission);
-        receipt.repaired = decoded.repaired as u64;
+        drop(taken.admission);
+        receipt.repaired = taken.repaired as u64;
         receipt.count(signal);
         Ok(receipt)
     }
-}
 
-fn decode(
-    signal: Signal,
-    payload: Payload,
-    limit: usize,
-    rules: &Rules,
-) -> Result<Decoded, IngestError> {
-    let Payload {
-        encoding,
-        compression,
-        body,
-        mut admission,
-    } = payload;
-    let body = match compression {
-        Compression::Identity if body.len() <= limit => body,
-        _ => {
-            let mut grow = |bytes| admission.grow(bytes);
-            compression.decompress(&body, limit, &mut grow)?.into()
-        }
-    };
-    let (body, mut repaired) = match encoding {
-        Encoding::Protobuf => (body, 0),
-        Encoding::Json => from_json(signal, &body)?,
-    };
-    let scan = Scan::protobuf(signal, &body)?;
-    admission.grow(scan.memory_bytes)?;
-    let mut text = body;
-    if scan.bad_texts() > 0 {
-        let mut copy = text.to_vec();
-        scan.repair(&mut copy);
-        repaired += scan.bad_texts();
-        text = copy.into();
+    /// Works on a request of so many bytes: here, or on a thread of its own when that takes long.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, IngestError> {
+        // It is there for as long as someone calls it; until its maker has it, it is not called.
+        let Some(ingest) = self.itself.upgrade().filter(|_| bytes > LONG_BYTES) else {
+            return Ok(work(self));
+        };
+        let done = tokio::task::spawn_blocking(move || work(&ingest)).await;
+        done.map_err(|error| IngestError::Task {
+            reason: error.to_string(),
+        })
     }
-    let bytes = text.len();
-    let read = match signal {
-        Signal::Traces => Read::Traces(Box::new(trace::read(&text, rules)?)),
-        // Points are read where the tenant's series are known.
-        Signal::Metrics | Signal::RemoteWrite => Read::Metrics(text),
-        Signal::Logs => Read::Logs(log::read(&text, rules)?),
-    };
-    Ok(Decoded {
-        read,
-        bytes,
-        repaired,
-        admission,
-    })
+
+    fn read(
+        &self,
+        tenant: &TenantId,
+        signal: Signal,
+        payload: Payload,
+    ) -> Result<Taken, IngestError> {
+        let Payload {
+            encoding,
+            compression,
+            body,
+            mut admission,
+        } = payload;
+        let limit = self.config().max_body_bytes;
+        let body = match compression {
+            Compression::Identity if body.len() <= limit => body,
+            _ => {
+                let mut grow = |bytes| admission.grow(bytes);
+                compression.decompress(&body, limit, &mut grow)?.into()
+            }
+        };
+        let (mut text, mut repaired) = match encoding {
+            Encoding::Protobuf => (body, 0),
+            Encoding::Json => from_json(signal, &body)?,
+        };
+        let scan = Scan::protobuf(signal, &text)?;
+        admission.grow(scan.memory_bytes)?;
+        if scan.bad_texts() > 0 {
+            let mut copy = text.to_vec();
+            scan.repair(&mut copy);
+            repaired += scan.bad_texts();
+            text = copy.into();
+        }
+        self.take_bytes(tenant, text.len())?;
+        let read = match signal {
+            Signal::Traces => Read::Traces(Box::new(trace::read(&text, &self.rules(tenant, signal))?)),
+            Signal::Metrics | Signal::RemoteWrite => {
+                Read::Metrics(Box::new(self.read_metrics(tenant, &text)?))
+            }
+            Signal::Logs => Read::Logs(log::read(&text, &self.rules(tenant, signal))?),
+        };
+        Ok(Taken {
+            read,
+            repaired,
+            admission,
+        })
+    }
 }
 
 /// The request in protobuf, and how many texts of it were repaired.

@@ -1,7 +1,7 @@
 //! The entry points: one per signal, and the flush of what was derived from spans.
 
 use std::{
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Weak},
     time::Duration,
 };
 
@@ -55,6 +55,17 @@ pub struct Ingest {
     observations: mpsc::Sender<Vec<Observation>>,
     pipeline: Mutex<Pipeline>,
     pub(crate) watch: Watch,
+    pub(crate) itself: Weak<Self>,
+}
+
+/// The metric points of a request.
+pub(crate) struct Points {
+    state: Arc<Tenant>,
+    collected: Collected,
+    seen: Vec<Observation>,
+    tally: Tally,
+    /// What they have added to sums.
+    added: Added,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +83,7 @@ impl Ingest {
         clock: Arc<dyn Clock>,
         observations: mpsc::Sender<Vec<Observation>>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|itself| Self {
             budget: Budget::new(config.max_inflight_bytes),
             registry: Registry::default(),
             store,
@@ -81,6 +92,7 @@ impl Ingest {
             observations,
             pipeline: Mutex::default(),
             watch: Watch::default(),
+            itself: Weak::clone(itself),
         })
     }
 
@@ -131,30 +143,49 @@ impl Ingest {
         tenant: &TenantId,
         request: ExportMetricsServiceRequest,
     ) -> Result<Receipt, IngestError> {
-        self.take_metrics(tenant, &request.encode_to_vec()).await
+        let points = self.read_metrics(tenant, &request.encode_to_vec())?;
+        self.take_points(tenant, points).await
     }
 
-    pub(crate) async fn take_metrics(
+    pub(crate) async fn take_points(
+        &self,
+        tenant: &TenantId,
+        points: Points,
+    ) -> Result<Receipt, IngestError> {
+        let written = self.write(tenant, &points.state, points.collected).await;
+        if let Err(error) = written {
+            points.state.deltas.lock().take_back(points.added);
+            return Err(error);
+        }
+        Ok(self.finish(points.seen, points.tally))
+    }
+
+    /// Reads an `ExportMetricsServiceRequest`.
+    pub(crate) fn read_metrics(
         &self,
         tenant: &TenantId,
         body: &[u8],
-    ) -> Result<Receipt, IngestError> {
+    ) -> Result<Points, IngestError> {
         let state = self.tenant(tenant)?;
         let mut added = Added::default();
-        let taken = match self.read_metrics((tenant, &state), body, &mut added) {
-            Ok((collected, seen, tally)) => {
-                let written = self.write(tenant, &state, collected).await;
-                written.map(|_| self.finish(seen, tally))
+        let read = self.collect_metrics((tenant, &state), body, &mut added);
+        let (collected, seen, tally) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                state.deltas.lock().take_back(added);
+                return Err(error);
             }
-            Err(error) => Err(error),
         };
-        if taken.is_err() {
-            state.deltas.lock().take_back(added);
-        }
-        taken
+        Ok(Points {
+            state,
+            collected,
+            seen,
+            tally,
+            added,
+        })
     }
 
-    fn read_metrics(
+    fn collect_metrics(
         &self,
         (tenant, state): (&TenantId, &Tenant),
         body: &[u8],

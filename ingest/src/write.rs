@@ -1,6 +1,6 @@
 //! From the bytes of a remote-write request to what was written of it.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use demarc_proto::TenantId;
@@ -49,14 +49,13 @@ impl Ingest {
         body: Bytes,
         mut admission: Admission,
     ) -> Result<Written, IngestError> {
-        let limit = self.config().max_body_bytes;
-        let plain =
-            Compression::Snappy.decompress(&body, limit, &mut |bytes| admission.grow(bytes))?;
-        // The columns take about as much again.
-        admission.grow(plain.len())?;
-        self.take_bytes(tenant, plain.len())?;
-        let state = self.tenant(tenant)?;
-        let mut collected = self.collect((tenant, &state), version, &plain, &mut admission)?;
+        let (owner, bytes) = (tenant.clone(), body.len());
+        let read = move |ingest: &Self| {
+            let read = ingest.read_remote_write(&owner, version, &body, &mut admission)?;
+            // Held until the rows are written.
+            Ok::<_, IngestError>((read, admission))
+        };
+        let ((state, mut collected), admission) = self.apart(bytes, read).await??;
         let seen = std::mem::take(&mut collected.seen);
         let written = self.write(tenant, &state, collected).await?;
         self.report(seen);
@@ -65,6 +64,24 @@ impl Ingest {
         let new = rows - written.duplicates;
         receipt::count(Signal::RemoteWrite, new, &written.rejected);
         Ok(written)
+    }
+
+    fn read_remote_write(
+        &self,
+        tenant: &TenantId,
+        version: RemoteWrite,
+        body: &[u8],
+        admission: &mut Admission,
+    ) -> Result<(Arc<Tenant>, Collected), IngestError> {
+        let limit = self.config().max_body_bytes;
+        let plain =
+            Compression::Snappy.decompress(body, limit, &mut |bytes| admission.grow(bytes))?;
+        // The columns take about as much again.
+        admission.grow(plain.len())?;
+        self.take_bytes(tenant, plain.len())?;
+        let state = self.tenant(tenant)?;
+        let collected = self.collect((tenant, &state), version, &plain, admission)?;
+        Ok((state, collected))
     }
 
     /// Makes what was collected durable, then remembers it.

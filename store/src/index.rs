@@ -8,12 +8,13 @@ mod matcher;
 mod order;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::Arc,
 };
 
 use demarc_proto::{Labels, Matcher, SeriesId};
+use hashbrown::HashTable;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use roaring::{MultiOps, RoaringBitmap};
 
@@ -70,7 +71,8 @@ struct Inner {
     ids: Vec<SeriesId>,
     /// The day on which each series was made known last, the first thing to look at; `None` before it is known at all.
     last_days: Vec<Option<Day>>,
-    by_id: HashMap<SeriesId, SeriesRef>,
+    /// Ordinals by the id, which is looked up in `ids`.
+    by_id: HashTable<u32>,
     /// Ordinals by the label's name and value.
     postings: BTreeMap<String, Values>,
     /// Ordinals of the series that have a row in the `series` table, by its day.
@@ -136,7 +138,7 @@ impl SeriesIndex {
 
     /// The number of a series that is interned.
     pub(crate) fn find(&self, id: SeriesId) -> Option<SeriesRef> {
-        self.inner.read().by_id.get(&id).copied()
+        self.inner.read().find(id)
     }
 
     /// Whether the `series` table has a row of this series for this day.
@@ -263,17 +265,27 @@ impl SeriesIndex {
     }
 }
 
+/// Ids are hashes already.
+fn hash(id: SeriesId) -> u64 {
+    id.0 as u64
+}
+
 impl Inner {
+    fn find(&self, id: SeriesId) -> Option<SeriesRef> {
+        let found = self.by_id.find(hash(id), |at| self.ids[*at as usize] == id);
+        found.copied().map(SeriesRef)
+    }
+
     /// The number of `entry`, unless interning it would change something.
     fn unchanged(&self, entry: &SeriesEntry) -> Option<SeriesRef> {
-        let series = *self.by_id.get(&entry.id)?;
+        let series = self.find(entry.id)?;
         let known = &self.series[series.0 as usize];
         let is_news = adopt(known, entry).is_some() || known.labels != entry.labels;
         (!is_news).then_some(series)
     }
 
     fn intern(&mut self, entry: SeriesEntry) -> SeriesRef {
-        if let Some(series) = self.by_id.get(&entry.id).copied() {
+        if let Some(series) = self.find(entry.id) {
             let known = self.series[series.0 as usize].clone();
             if known.labels != entry.labels {
                 // Until now only the id was known: the row with the labels was lost.
@@ -287,8 +299,10 @@ impl Inner {
         }
         let series = SeriesRef(ordinal(self.series.len()));
         self.post(series, &entry.labels);
-        self.by_id.insert(entry.id, series);
         self.ids.push(entry.id);
+        let ids = &self.ids;
+        let hash_at = |at: &u32| hash(ids[*at as usize]);
+        self.by_id.insert_unique(hash(entry.id), series.0, hash_at);
         self.last_days.push(None);
         self.series.push(Arc::new(entry));
         series

@@ -57,11 +57,21 @@ pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties 
     for column in ["trace_id", "span_id", "parent_span_id", "duration", "value"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
-    if matches!(table, Table::Spans | Table::Logs) {
-        let column = ColumnPath::from("trace_id");
+    let looked_up: &[&str] = match table {
+        Table::Spans => &["trace_id", "span_id"],
+        Table::Logs => &["trace_id"],
+        _ => &[],
+    };
+    for column in looked_up {
+        let column = ColumnPath::from(*column);
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
             .set_column_bloom_filter_max_ndv(column, group_rows as u64);
+    }
+    for column in ["span_id", "parent_span_id"] {
+        // Nothing to be found in them, and looking for it takes its time.
+        properties =
+            properties.set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED);
     }
     properties.build()
 }

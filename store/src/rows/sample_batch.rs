@@ -56,13 +56,23 @@ fn batch(
     let reader = index.reader();
     let mut ids = BinaryBuilder::with_capacity(points.len(), 16 * points.len());
     let mut metrics = StringBuilder::with_capacity(points.len(), 32 * points.len());
-    for point in points {
-        ids.append_value(reader.id(point.series).to_bytes());
-        metrics.append_value(reader.entry(point.series).labels.metric());
+    for of_series in points.chunk_by(|a, b| a.series == b.series) {
+        let series = of_series[0].series;
+        let id = reader.id(series).to_bytes();
+        let metric = reader.entry(series).labels.metric();
+        for _ in of_series {
+            ids.append_value(id);
+            metrics.append_value(metric);
+        }
     }
     let times = points.iter().map(|point| point.time);
     let values = points.iter().map(|point| point.value);
-    let starts = points.iter().map(|point| samples.start_of(point));
+    let starts = if samples.has_starts() {
+        let starts = points.iter().map(|point| samples.start_of(point));
+        starts.collect()
+    } else {
+        Int64Array::new_null(points.len())
+    };
     RecordBatch::try_new(
         Table::Samples.schema(),
         vec![
@@ -70,7 +80,7 @@ fn batch(
             Arc::new(metrics.finish()),
             Arc::new(Int64Array::from_iter_values(times)),
             Arc::new(Float64Array::from_iter_values(values)),
-            Arc::new(starts.collect::<Int64Array>()),
+            Arc::new(starts),
         ],
     )
 }
