@@ -1,6 +1,6 @@
 //! The load that the benchmarks are made with: the same bytes on every run.
 //!
-//! [`spans`] and [`gauges`] make OTLP requests of a given size; [`Traffic`] makes traces and log lines as a fleet of services sends
+//! [`gauges`] makes OTLP metrics of a given size; [`Traffic`] makes traces and log lines as a fleet of services sends
 //! them; [`Bed`] is an engine in a folder of its own to send them to.
 
 mod bed;
@@ -8,5 +8,5 @@ mod load;
 mod traffic;
 
 pub use bed::Bed;
-pub use load::{gauges, spans};
+pub use load::gauges;
 pub use traffic::Traffic;
