@@ -119,6 +119,9 @@ pub(crate) struct OtlpArgs {
     /// The engine; the `demarc` beside this binary if not given.
     #[arg(long, value_name = "FILE")]
     pub(crate) demarc: Option<PathBuf>,
+    /// The signals to measure.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Signal::Metrics, Signal::Traces, Signal::Logs])]
+    pub(crate) signals: Vec<Signal>,
     /// Requests of each signal.
     #[arg(long, default_value_t = 400)]
     pub(crate) requests: usize,
@@ -140,6 +143,17 @@ pub(crate) struct QueryArgs {
     /// Runs of each query; the middle one counts.
     #[arg(long, default_value_t = 5)]
     pub(crate) runs: usize,
+}
+
+/// A signal of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Signal {
+    /// Points of gauges.
+    Metrics,
+    /// Spans of a fleet of services.
+    Traces,
+    /// Log records of a fleet of services.
+    Logs,
 }
 
 /// A server that can be measured.

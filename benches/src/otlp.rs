@@ -18,19 +18,12 @@ use demarc_proto::otlp::collector::{
 use tonic::transport::Channel;
 
 use crate::{
-    cli::{Kind, OtlpArgs},
+    cli::{Kind, OtlpArgs, Signal},
     drive,
     ingest::now_ms,
     subject::Subject,
     table,
 };
-
-#[derive(Clone, Copy, Debug)]
-enum Signal {
-    Metrics,
-    Traces,
-    Logs,
-}
 
 /// Measures each signal against an engine of its own and prints the table.
 pub(crate) async fn run(args: &OtlpArgs) -> anyhow::Result<()> {
@@ -51,11 +44,11 @@ pub(crate) async fn run(args: &OtlpArgs) -> anyhow::Result<()> {
         .map(str::to_owned)
         .to_vec(),
     ];
-    for signal in [Signal::Metrics, Signal::Traces, Signal::Logs] {
+    for signal in &args.signals {
         let subject = Subject::start(Kind::Demarc, args.demarc.as_deref())
             .await?
             .context("demarc is not beside this binary: cargo build --release -p demarc")?;
-        rows.push(measure(subject, signal, args).await?);
+        rows.push(measure(subject, *signal, args).await?);
     }
     table::print(&rows);
     Ok(())

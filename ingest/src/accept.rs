@@ -118,7 +118,9 @@ impl Ingest {
         }
         self.take_bytes(tenant, text.len())?;
         let read = match signal {
-            Signal::Traces => Read::Traces(Box::new(trace::read(&text, &self.rules(tenant, signal))?)),
+            Signal::Traces => {
+                Read::Traces(Box::new(trace::read(&text, &self.rules(tenant, signal))?))
+            }
             Signal::Metrics | Signal::RemoteWrite => {
                 Read::Metrics(Box::new(self.read_metrics(tenant, &text)?))
             }

@@ -24,7 +24,7 @@ use crate::{
     envelope::{Sender, groups},
     log::{self, Records},
     metric::{Added, MetricContext, Sink, points, resource_metrics},
-    origin::Origin,
+    origin::Origins,
     pairing::{Pairing, observations},
     receipt::Tally,
     registry::{Registry, Tenant, minute},
@@ -72,6 +72,7 @@ pub(crate) struct Points {
 struct Pipeline {
     pairing: Pairing,
     metrics: SpanMetrics,
+    origins: Origins,
     reported: Reported,
 }
 
@@ -273,9 +274,7 @@ impl Ingest {
             let calls = pipeline
                 .pairing
                 .take(now.minus(wait), self.config.max_pending_calls);
-            for call in &calls {
-                pipeline.metrics.call(call, self.room(now));
-            }
+            pipeline.metrics.calls(&calls, self.room(now));
             (observations(&calls), pipeline.metrics.rows(now))
         };
         self.report(seen);
@@ -320,6 +319,7 @@ impl Ingest {
         let Pipeline {
             pairing,
             metrics,
+            origins,
             reported,
         } = &mut *pipeline;
         let metrics = metrics.of(tenant);
@@ -329,7 +329,7 @@ impl Ingest {
             let Sender { resource, entities } = sender;
             let at = spans.view(*first).start();
             seen.extend(reported.observe(tenant, (resource, entities.clone()), at));
-            let origin = Arc::new(Origin::new(tenant, resource));
+            let origin = origins.of(tenant, resource);
             for span in (*first..end).map(|at| spans.view(at)) {
                 pairing.add(&origin, span, now);
                 metrics.span(&origin, span, room);

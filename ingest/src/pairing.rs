@@ -7,7 +7,7 @@ use std::{
 };
 
 use demarc_proto::{
-    CallObservation, CallSide, Nanos, Observation, Peer, SpanId, TimeRange, TraceId,
+    CallObservation, CallSide, Nanos, Observation, Peer, SpanId, TenantId, TimeRange, TraceId,
 };
 use demarc_store::{SpanKind, SpanStatus, SpanView};
 
@@ -47,6 +47,7 @@ impl Side {
     fn of(origin: &Arc<Origin>, span: SpanView<'_>) -> Self {
         let kind = span.kind();
         let is_client = matches!(kind, SpanKind::Client | SpanKind::Producer);
+        let named = Named::of(span);
         Self {
             origin: Arc::clone(origin),
             failed: span.status() == SpanStatus::Error,
@@ -58,14 +59,14 @@ impl Side {
             operation: span.name().into(),
             peer: match kind {
                 // A consumer names the queue that it takes from.
-                SpanKind::Consumer => {
-                    peer(span).filter(|peer| matches!(peer, Peer::Messaging { .. }))
-                }
-                _ if is_client => peer(span),
+                SpanKind::Consumer => named
+                    .peer()
+                    .filter(|peer| matches!(peer, Peer::Messaging { .. })),
+                _ if is_client => named.peer(),
                 _ => None,
             },
-            database: if is_client { database(span) } else { None },
-            peer_name: first_text(span, &PEER_NAMES),
+            database: if is_client { named.database() } else { None },
+            peer_name: named.name(),
         }
     }
 
@@ -78,63 +79,108 @@ impl Side {
     }
 }
 
-/// Where a span names its other side, the first that is there. Source: Tempo, `peer_attributes`.
-const PEER_NAMES: [&str; 4] = ["peer.service", "db.name", "db.system", "db.system.name"];
-
-fn first_text(span: SpanView<'_>, keys: &[&str]) -> Option<String> {
-    let found = keys.iter().find_map(|key| span.attribute(key));
-    found.filter(|text| !text.is_empty()).map(str::to_owned)
+/// The attributes of a span that name its other side.
+#[derive(Clone, Copy, Debug, Default)]
+struct Named<'a> {
+    service: Option<&'a str>,
+    server: [Option<&'a str>; 3],
+    server_port: [Option<&'a str>; 2],
+    network: [Option<&'a str>; 2],
+    system: [Option<&'a str>; 2],
+    namespace: [Option<&'a str>; 2],
+    messaging: Option<&'a str>,
+    destination: Option<&'a str>,
 }
 
-/// The name of the database that a client span calls; `None` when it calls none. Source: Tempo, service graphs.
-fn database(span: SpanView<'_>) -> Option<String> {
-    let own = first_text(span, &["db.namespace", "db.name"]);
-    let system = first_text(span, &["db.system", "db.system.name"]);
-    if own.is_none() && system.is_none() {
-        return None;
-    }
-    let address = || {
-        let address = first_text(span, &["network.peer.address"])?;
-        Some(match first_text(span, &["network.peer.port"]) {
-            Some(port) => format!("{address}:{port}"),
-            None => address,
-        })
-    };
-    first_text(span, &["peer.service"])
-        .or_else(|| first_text(span, &["server.address"]))
-        .or_else(address)
-        .or(own)
-        .or(system)
+/// The first that is there.
+fn first<'a>(texts: &[Option<&'a str>]) -> Option<&'a str> {
+    texts.iter().find_map(|text| *text)
 }
 
-/// Whom a client span says it called; `None` when it names nobody.
-pub(crate) fn peer(span: SpanView<'_>) -> Option<Peer> {
-    let text = |keys: &[&str]| {
-        let mut found = keys.iter().filter_map(|key| span.attribute(key));
-        found.next().map(str::to_owned)
-    };
-    let host = text(&["server.address", "net.peer.name", "peer.address"]);
-    let address = match (host, text(&["server.port", "net.peer.port"])) {
-        (Some(host), Some(port)) => Some(format!("{host}:{port}")),
-        (host, _) => host,
-    };
-    if let Some(system) = text(&["db.system.name", "db.system"]) {
-        return Some(Peer::Database {
-            system,
-            namespace: text(&["db.namespace", "db.name"]),
-            address,
-        });
+/// The first that is there, unless it is empty.
+fn told(texts: &[Option<&str>]) -> Option<String> {
+    let first = first(texts).filter(|text| !text.is_empty());
+    first.map(str::to_owned)
+}
+
+impl<'a> Named<'a> {
+    fn of(span: SpanView<'a>) -> Self {
+        let mut named = Self::default();
+        for (key, text) in span.attributes() {
+            let place = match key {
+                "peer.service" => &mut named.service,
+                "server.address" => &mut named.server[0],
+                "net.peer.name" => &mut named.server[1],
+                "peer.address" => &mut named.server[2],
+                "server.port" => &mut named.server_port[0],
+                "net.peer.port" => &mut named.server_port[1],
+                "network.peer.address" => &mut named.network[0],
+                "network.peer.port" => &mut named.network[1],
+                "db.system.name" => &mut named.system[0],
+                "db.system" => &mut named.system[1],
+                "db.namespace" => &mut named.namespace[0],
+                "db.name" => &mut named.namespace[1],
+                "messaging.system" => &mut named.messaging,
+                "messaging.destination.name" => &mut named.destination,
+                _ => continue,
+            };
+            *place = Some(text);
+        }
+        named
     }
-    if let Some(system) = text(&["messaging.system"]) {
-        let destination = text(&["messaging.destination.name"]).unwrap_or_default();
-        return Some(Peer::Messaging {
-            system,
-            destination,
-        });
+
+    /// What a span calls its other side. Source: Tempo, `peer_attributes`.
+    fn name(&self) -> Option<String> {
+        let [system_name, system] = self.system;
+        told(&[self.service, self.namespace[1], system, system_name])
     }
-    text(&["peer.service"])
-        .or(address)
-        .map(|address| Peer::Remote { address })
+
+    /// The name of the database that a client span calls; `None` when it calls none. Source: Tempo, service graphs.
+    fn database(&self) -> Option<String> {
+        let own = told(&self.namespace);
+        let [system_name, system] = self.system;
+        let system = told(&[system, system_name]);
+        if own.is_none() && system.is_none() {
+            return None;
+        }
+        let address = || {
+            let [address, port] = self.network.map(|text| told(&[text]));
+            let address = address?;
+            Some(match port {
+                Some(port) => format!("{address}:{port}"),
+                None => address,
+            })
+        };
+        told(&[self.service])
+            .or_else(|| told(&self.server[..1]))
+            .or_else(address)
+            .or(own)
+            .or(system)
+    }
+
+    /// Whom a client span says it called; `None` when it names nobody.
+    fn peer(&self) -> Option<Peer> {
+        let host = first(&self.server);
+        let address = match (host, first(&self.server_port)) {
+            (Some(host), Some(port)) => Some(format!("{host}:{port}")),
+            (host, _) => host.map(str::to_owned),
+        };
+        if let Some(system) = first(&self.system) {
+            return Some(Peer::Database {
+                system: system.to_owned(),
+                namespace: first(&self.namespace).map(str::to_owned),
+                address,
+            });
+        }
+        if let Some(system) = self.messaging {
+            return Some(Peer::Messaging {
+                system: system.to_owned(),
+                destination: self.destination.unwrap_or_default().to_owned(),
+            });
+        }
+        let service = self.service.map(str::to_owned);
+        service.or(address).map(|address| Peer::Remote { address })
+    }
 }
 
 /// Calls that wait for their other side.
@@ -347,6 +393,12 @@ pub(crate) struct Edge<'a> {
 }
 
 impl Call {
+    /// Whose call it is: that of the calling side, else of the called one.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        let first = self.client.as_ref().or(self.server.as_ref());
+        first.map(|side| &side.origin.tenant)
+    }
+
     /// The edge that the call is part of; `None` when one side has no name. Source: Tempo, service graphs.
     pub(crate) fn edge(&self) -> Option<Edge<'_>> {
         let edge = |client, server, connection_type| Edge {
@@ -358,10 +410,10 @@ impl Call {
             (Some(client), Some(server)) => {
                 let is_message = server.kind == SpanKind::Consumer;
                 let kind = if is_message { "messaging_system" } else { "" };
-                Some(edge(client.origin.service(), server.origin.service(), kind))
+                Some(edge(&client.origin.service, &server.origin.service, kind))
             }
             (Some(client), None) => {
-                let service = client.origin.service();
+                let service = client.origin.service.as_str();
                 match (&client.database, &client.peer_name) {
                     (Some(database), _) => Some(edge(service, database, "database")),
                     (None, Some(peer)) => Some(edge(service, peer, "virtual_node")),
@@ -369,7 +421,7 @@ impl Call {
                 }
             }
             (None, Some(server)) => {
-                let service = server.origin.service();
+                let service = server.origin.service.as_str();
                 match &server.peer_name {
                     Some(peer) => Some(edge(peer, service, "virtual_node")),
                     // Only a root is known to be called from outside; another's caller is merely not seen.

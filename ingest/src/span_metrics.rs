@@ -90,11 +90,14 @@ impl SpanMetrics {
         self.tenants.get_mut(tenant).expect("inserted above")
     }
 
-    /// Counts a call under its two sides, for the tenant of the calling side, else of the called one. A call of which one
+    /// Counts each call under its two sides, for the tenant of the calling side, else of the called one. A call of which one
     /// side has no name is no edge.
-    pub(crate) fn call(&mut self, call: &Call, room: Room) {
-        if let Some(first) = call.client.as_ref().or(call.server.as_ref()) {
-            self.of(&first.origin.tenant).call(call, room);
+    pub(crate) fn calls(&mut self, calls: &[Call], room: Room) {
+        for of_tenant in calls.chunk_by(|a, b| a.tenant() == b.tenant()) {
+            if let Some(tenant) = of_tenant[0].tenant() {
+                let metrics = self.of(tenant);
+                of_tenant.iter().for_each(|call| metrics.call(call, room));
+            }
         }
     }
 
@@ -123,8 +126,8 @@ impl TenantMetrics {
         let is_client = matches!(kind, SpanKind::Client | SpanKind::Producer);
         let peer = span.attribute("peer.service").filter(|_| is_client);
         let own = [
-            origin.service(),
-            origin.namespace(),
+            &origin.service,
+            &origin.namespace,
             span.name(),
             kind.as_str(),
             span.status().as_str(),

@@ -2,6 +2,7 @@
 
 mod checksum;
 mod decimal;
+mod gather;
 mod memory;
 mod name;
 mod order;
@@ -17,7 +18,7 @@ use std::{
 
 use arrow::{
     array::{AsArray, RecordBatch},
-    compute::{interleave_record_batch, max, min},
+    compute::{max, min},
     datatypes::Int64Type,
 };
 use demarc_proto::TenantId;
@@ -111,11 +112,10 @@ fn write_batches(
 /// Rows of `batches` in this order, a few at a time.
 fn in_order<'a>(
     batches: &'a [RecordBatch],
-    order: &'a [(usize, usize)],
+    order: &'a [order::Place],
 ) -> impl Iterator<Item = Result<RecordBatch, StoreError>> + 'a {
-    let batches: Vec<&RecordBatch> = batches.iter().collect();
     let parts = order.chunks(READ_ROWS);
-    parts.map(move |part| Ok(interleave_record_batch(&batches, part)?))
+    parts.map(move |part| Ok(gather::gather(batches, part)?))
 }
 
 fn write_samples(

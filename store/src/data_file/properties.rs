@@ -2,7 +2,8 @@
 //!
 //! Dictionaries (the default) suit names, label maps and other repeating text. Sorted times compress best as differences,
 //! but the times of samples as they are: the series of one scrape share them, so that each stretch is a copy of the last.
-//! Ids are as good as random: a dictionary would hold every one of them, so trace ids get a Bloom filter instead.
+//! Ids are as good as random: a dictionary would hold every one of them, so they stand one behind the other, and those that are
+//! looked up get a Bloom filter. Bodies of log records hardly repeat as a whole.
 
 use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
@@ -17,9 +18,8 @@ use super::Effort;
 use crate::Table;
 
 const FAST_ZSTD_LEVEL: i32 = 1;
-const THOROUGH_ZSTD_LEVEL: i32 = 3;
 /// Finds the copies of times where level 3 does not, for as good as no time.
-const SAMPLES_ZSTD_LEVEL: i32 = 6;
+const THOROUGH_ZSTD_LEVEL: i32 = 6;
 const ROW_GROUP_ROWS: usize = 1 << 17;
 /// More than a row group of samples takes in one column.
 const SAMPLES_PAGE_BYTES: usize = 2 << 20;
@@ -29,13 +29,9 @@ pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties 
     if table == Table::Samples {
         return of_samples(effort);
     }
-    let level = match effort {
-        Effort::Fast => zstd(FAST_ZSTD_LEVEL),
-        Effort::Thorough => zstd(THOROUGH_ZSTD_LEVEL),
-    };
     let group_rows = rows.clamp(1, ROW_GROUP_ROWS);
     let mut properties = WriterProperties::builder()
-        .set_compression(level)
+        .set_compression(zstd(effort))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         // Page statistics are what the page index consists of.
         .set_statistics_enabled(EnabledStatistics::Page)
@@ -54,8 +50,14 @@ pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties 
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
         }
     }
-    for column in ["trace_id", "span_id", "parent_span_id", "duration", "value"] {
+    for column in ["duration", "value", "body"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+    }
+    for column in ["trace_id", "span_id", "parent_span_id"] {
+        let column = ColumnPath::from(column);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_LENGTH_BYTE_ARRAY);
     }
     let looked_up: &[&str] = match table {
         Table::Spans => &["trace_id", "span_id"],
@@ -76,20 +78,18 @@ pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties 
     properties.build()
 }
 
-/// A row group is one page: the longer it is, the more series find their times in it again. Readers skip by row group.
+/// A row group is one page: the longer it is, the more series find their times in it again. Readers skip by row group, for which
+/// a page index would be of no use.
 fn of_samples(effort: Effort) -> WriterProperties {
-    let level = match effort {
-        Effort::Fast => zstd(FAST_ZSTD_LEVEL),
-        Effort::Thorough => zstd(SAMPLES_ZSTD_LEVEL),
-    };
     let mut properties = WriterProperties::builder()
-        .set_compression(level)
+        .set_compression(zstd(effort))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(ROW_GROUP_ROWS)
         .set_data_page_size_limit(SAMPLES_PAGE_BYTES)
         // Room for the ids of a row group in which no series has two samples.
         .set_dictionary_page_size_limit(32 * ROW_GROUP_ROWS)
-        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
         .set_sorting_columns(sorting(Table::Samples))
         .set_column_encoding(
             ColumnPath::from("value_digits"),
@@ -101,7 +101,11 @@ fn of_samples(effort: Effort) -> WriterProperties {
     properties.build()
 }
 
-fn zstd(level: i32) -> Compression {
+fn zstd(effort: Effort) -> Compression {
+    let level = match effort {
+        Effort::Fast => FAST_ZSTD_LEVEL,
+        Effort::Thorough => THOROUGH_ZSTD_LEVEL,
+    };
     Compression::ZSTD(ZstdLevel::try_new(level).expect("the level is one that zstd knows"))
 }
 

@@ -316,9 +316,14 @@ impl<'a> SpanView<'a> {
         self.spans.duration.value(self.at)
     }
 
+    /// Key and text of each attribute.
+    pub fn attributes(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        pairs_at(&self.spans.attributes, self.at)
+    }
+
     /// The text of an attribute; `None` when there is none of this key.
     pub fn attribute(self, key: &str) -> Option<&'a str> {
-        let mut pairs = pairs_at(&self.spans.attributes, self.at);
+        let mut pairs = self.attributes();
         pairs.find(|(known, _)| *known == key).map(|(_, text)| text)
     }
 }
