@@ -41,6 +41,8 @@ const QUERIES: [&str; 5] = [
 pub struct Traffic {
     seed: u64,
     now_ns: u64,
+    /// Of each service, the trace and the span that its lines belong to.
+    requests: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Traffic {
@@ -49,6 +51,7 @@ impl Traffic {
         Self {
             seed: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             now_ns: start_ns,
+            requests: vec![(Vec::new(), Vec::new()); SERVICES.len()],
         }
     }
 
@@ -86,7 +89,14 @@ impl Traffic {
         for _ in 0..count {
             self.now_ns += self.below(400_000);
             let service = self.below(SERVICES.len() as u64) as usize;
-            let line = self.line();
+            if self.below(4) == 0 {
+                // Half of the requests have a trace.
+                self.requests[service] = match self.below(2) {
+                    0 => (Vec::new(), Vec::new()),
+                    _ => (self.id::<16>(), self.id::<8>()),
+                };
+            }
+            let line = self.line(service);
             of_service[service].push(line);
         }
         let mut resource_logs = Vec::new();
@@ -209,9 +219,9 @@ impl Traffic {
         }
     }
 
-    fn line(&mut self) -> LogRecord {
+    fn line(&mut self, service: usize) -> LogRecord {
         let (severity, body) = self.body();
-        let has_trace = self.below(2) == 0;
+        let (trace_id, span_id) = self.requests[service].clone();
         LogRecord {
             time_unix_nano: self.now_ns,
             observed_time_unix_nano: self.now_ns + 200_000 + self.below(900_000),
@@ -233,16 +243,8 @@ impl Traffic {
                     &format!("http-nio-8080-exec-{}", self.below(16)),
                 ),
             ],
-            trace_id: if has_trace {
-                self.id::<16>()
-            } else {
-                Vec::new()
-            },
-            span_id: if has_trace {
-                self.id::<8>()
-            } else {
-                Vec::new()
-            },
+            trace_id,
+            span_id,
             ..LogRecord::default()
         }
     }
