@@ -9,6 +9,7 @@
 
 mod command;
 mod error;
+mod extended;
 mod message;
 mod numeric;
 mod parameter;

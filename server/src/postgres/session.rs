@@ -11,18 +11,11 @@ use super::{
     command::{Command, Setting},
     error::Fault,
     message::{Message, Outgoing},
-    parameter::Expected,
     portal::{Portal, Prepared, describe},
     wire::{Gone, Wire},
 };
 use crate::{app::App, status};
 
-/// Most prepared statements of a connection.
-const MAX_STATEMENTS: usize = 256;
-/// Most bytes of their texts.
-const MAX_STATEMENT_BYTES: usize = 1 << 20;
-/// Most portals of a connection: each holds its parameters.
-const MAX_PORTALS: usize = 8;
 /// What is to be sent waits until it is so much, or until the client waits for it.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -40,16 +33,16 @@ pub(super) struct Session {
     app: Arc<App>,
     tenant: TenantId,
     running: Arc<Running>,
-    wire: Wire,
-    out: Outgoing,
+    pub(super) wire: Wire,
+    pub(super) out: Outgoing,
     transaction: Transaction,
     timeout: Option<Duration>,
-    statements: HashMap<String, Prepared>,
-    portals: HashMap<String, Portal>,
+    pub(super) statements: HashMap<String, Prepared>,
+    pub(super) portals: HashMap<String, Portal>,
 }
 
 /// Why work on a message ended early.
-enum Stop {
+pub(super) enum Stop {
     Fault(Fault),
     Gone,
 }
@@ -173,137 +166,11 @@ impl Session {
         Ok(())
     }
 
-    async fn extended(&mut self, message: Message) -> Result<(), Stop> {
-        match message {
-            Message::Parse { name, text, types } => self.parse(name, text, &types).await?,
-            Message::Bind {
-                portal,
-                statement,
-                formats,
-                values,
-                results,
-            } => {
-                let prepared = self.prepared(&statement)?.clone();
-                let bound = Portal::new(prepared, &formats, &values, results)?;
-                self.portals.remove(&portal);
-                check_room("portals", self.portals.len() + 1, MAX_PORTALS)?;
-                self.portals.insert(portal, bound);
-                self.out.message(b'2', |_| {});
-            }
-            Message::DescribeStatement(name) => self.describe_statement(&name)?,
-            Message::DescribePortal(name) => self.describe_portal(&name)?,
-            Message::Execute { portal, max_rows } => self.execute(&portal, max_rows).await?,
-            Message::CloseStatement(name) => {
-                self.statements.remove(&name);
-                self.out.message(b'3', |_| {});
-            }
-            Message::ClosePortal(name) => {
-                self.portals.remove(&name);
-                self.out.message(b'3', |_| {});
-            }
-            Message::Flush => self.wire.send(&mut self.out).await?,
-            Message::Query(_) | Message::Sync | Message::Terminate => {}
-        }
-        Ok(())
-    }
-
-    async fn parse(&mut self, name: String, text: String, types: &[u32]) -> Result<(), Stop> {
-        let command = Command::of(&text)?;
-        self.check(&command)?;
-        let (mut parameters, mut schema) = (Vec::new(), None);
-        if command == Command::Query {
-            let named = types.iter().map(|number| Expected::named(*number));
-            let kinds = named.map(|expected| expected.kind()).collect();
-            let reader = self.reader()?;
-            let described = reader.describe(&text, Dialect::Postgres, kinds).await;
-            let described = described.map_err(|error| fault(&error))?;
-            let inferred = described.parameters.into_iter();
-            parameters.extend(inferred.enumerate().map(|(at, inferred)| Expected {
-                number: types.get(at).copied().unwrap_or(0),
-                inferred,
-            }));
-            schema = Some(described.schema);
-        }
-        let prepared = Prepared {
-            command,
-            text,
-            parameters,
-            schema,
-        };
-        self.statements.insert(name.clone(), prepared);
-        let bytes = self.statements.values().map(|one| one.text.len()).sum();
-        let room = check_room("prepared statements", self.statements.len(), MAX_STATEMENTS);
-        let room = room.and(check_room(
-            "bytes of statements",
-            bytes,
-            MAX_STATEMENT_BYTES,
-        ));
-        if let Err(fault) = room {
-            self.statements.remove(&name);
-            return Err(fault.into());
-        }
-        self.out.message(b'1', |_| {});
-        Ok(())
-    }
-
-    fn prepared(&self, name: &str) -> Result<&Prepared, Fault> {
-        let missing = || {
-            let sentence = format!("prepared statement {name:?} does not exist");
-            Fault::of_command("26000", sentence)
-        };
-        self.statements.get(name).ok_or_else(missing)
-    }
-
-    fn describe_statement(&mut self, name: &str) -> Result<(), Fault> {
-        let prepared = self.prepared(name)?.clone();
-        self.out.message(b't', |out| {
-            let count = u16::try_from(prepared.parameters.len()).unwrap_or(u16::MAX);
-            out.extend_from_slice(&count.to_be_bytes());
-            for one in &prepared.parameters {
-                out.extend_from_slice(&one.shown().to_be_bytes());
-            }
-        });
-        match (&prepared.schema, &prepared.command) {
-            (Some(schema), _) => describe(schema, &[], &mut self.out),
-            (None, Command::Show(_)) => describe_setting(&mut self.out),
-            (None, _) => self.out.message(b'n', |_| {}),
-        }
-        Ok(())
-    }
-
-    fn describe_portal(&mut self, name: &str) -> Result<(), Fault> {
-        let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-        match (&portal.prepared.schema, &portal.prepared.command) {
-            (Some(schema), _) => portal.describe(schema, &mut self.out),
-            (None, Command::Show(_)) => describe_setting(&mut self.out),
-            (None, _) => self.out.message(b'n', |_| {}),
-        }
-        Ok(())
-    }
-
-    async fn execute(&mut self, name: &str, max_rows: usize) -> Result<(), Stop> {
-        let portal = self.portals.remove(name);
-        let mut portal = portal.ok_or_else(|| no_portal(name))?;
-        self.check(&portal.prepared.command)?;
-        if portal.prepared.command != Command::Query {
-            self.perform(&portal.prepared.command.clone(), Described::Yes);
-            return Ok(());
-        }
-        if portal.rest.is_none() {
-            if self.portals.values().any(|other| !other.is_done()) {
-                let sentence = "another portal has rows left: fetch or close it first";
-                return Err(Fault::of_command("53400", sentence).into());
-            }
-            let frame = self.frame(&portal).await?;
-            portal.ran(frame);
-        }
-        let max_rows = if max_rows == 0 { usize::MAX } else { max_rows };
-        self.send_rows(&mut portal, max_rows).await?;
-        self.portals.insert(name.to_owned(), portal);
-        Ok(())
-    }
-
-    async fn send_rows(&mut self, portal: &mut Portal, max_rows: usize) -> Result<(), Stop> {
+    pub(super) async fn send_rows(
+        &mut self,
+        portal: &mut Portal,
+        max_rows: usize,
+    ) -> Result<(), Stop> {
         let mut sent = 0;
         while sent < max_rows
             && let Some(rows) = portal.next(max_rows - sent)?
@@ -325,7 +192,7 @@ impl Session {
     }
 
     /// The rows of a statement, unless it is cancelled or nobody waits for them any more.
-    async fn frame(&self, portal: &Portal) -> Result<demarc_query::Frame, Stop> {
+    pub(super) async fn frame(&self, portal: &Portal) -> Result<demarc_query::Frame, Stop> {
         let cancelled = self.running.begin();
         let reader = self.reader()?;
         let rows = reader.statement(portal.statement());
@@ -336,7 +203,7 @@ impl Session {
         }
     }
 
-    fn reader(&self) -> Result<Reader<'_>, Fault> {
+    pub(super) fn reader(&self) -> Result<Reader<'_>, Fault> {
         let options = Options {
             timeout: self.timeout,
             ..Options::default()
@@ -346,7 +213,7 @@ impl Session {
     }
 
     /// Nothing but its end is done in a transaction in which something went wrong.
-    fn check(&self, command: &Command) -> Result<(), Fault> {
+    pub(super) fn check(&self, command: &Command) -> Result<(), Fault> {
         let is_end = matches!(command, Command::Commit | Command::Rollback);
         if self.transaction == Transaction::Failed && !is_end {
             let sentence = "current transaction is aborted, commands ignored until its end";
@@ -356,7 +223,7 @@ impl Session {
     }
 
     /// Does what is no question.
-    fn perform(&mut self, command: &Command, described: Described) {
+    pub(super) fn perform(&mut self, command: &Command, described: Described) {
         let mut tag = command.tag();
         match command {
             Command::Begin => self.transaction = Transaction::Open,
@@ -395,30 +262,18 @@ impl Session {
 
 /// Whether the client was told of the columns before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Described {
+pub(super) enum Described {
     Yes,
     No,
 }
 
-fn no_portal(name: &str) -> Fault {
-    Fault::of_command("34000", format!("portal {name:?} does not exist"))
-}
-
-fn check_room(what: &str, count: usize, limit: usize) -> Result<(), Fault> {
-    if count <= limit {
-        return Ok(());
-    }
-    let sentence = format!("{count} {what}: must be at most {limit}");
-    Err(Fault::of_command("53400", sentence))
-}
-
 /// The one column of a setting's value: a text.
-fn describe_setting(out: &mut Outgoing) {
+pub(super) fn describe_setting(out: &mut Outgoing) {
     use arrow::datatypes::{DataType, Field, Schema};
     let schema = Schema::new(vec![Field::new("setting", DataType::Utf8, false)]);
     describe(&schema, &[], out);
 }
 
-fn fault(error: &QueryError) -> Fault {
+pub(super) fn fault(error: &QueryError) -> Fault {
     Fault::of_command(status::sqlstate(error), status::chain(error))
 }
