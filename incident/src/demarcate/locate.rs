@@ -149,7 +149,8 @@ impl<'a> Walk<'a> {
             // The caller waited, and may have given up, for a called side that tells nothing of these calls.
             let added = call.client_ms.delta();
             let lost = added - call.gap_ms.delta().max(0.0) - call.server_ms.delta().max(0.0);
-            if call.client_ms.rose_by(WAITED_MS) && lost > UNACCOUNTED * added {
+            let is_longer = call.client_ms.before.is_some() && call.client_ms.rose_by(WAITED_MS);
+            if is_longer && lost > UNACCOUNTED * added {
                 let place = Place::Peer(service.clone(), call.to.clone());
                 self.add(place, weight * now * lost);
             }

@@ -66,11 +66,12 @@ pub(crate) fn recording(
     let world = World::of(&topology);
     let mut telemetry = world.series(case, "")?;
     telemetry.extend(world.spans(&Rows::read(&case.join("traces.csv.gz"))?, 'c')?);
+    // Single log lines carry times that are minutes or years off: the rest says when the case was.
+    let measured = telemetry.range();
     telemetry.extend(world.logs(&Rows::read(&case.join("logs.csv.gz"))?, 'c')?);
-    let (first, last) = telemetry
-        .range()
+    let (first, last) = measured
+        .or_else(|| telemetry.range())
         .with_context(|| format!("{}: holds nothing", case.display()))?;
-    // Single log lines carry times that are years off.
     let began_ns = began * SECOND_NS;
     let range = (
         first.max(began_ns - LONGEST_NS),
