@@ -277,9 +277,10 @@ fn calls(system: &Path, cut: &Cut, range: (Unix, Unix)) -> anyhow::Result<Teleme
 /// Who calls whom, counted once a minute.
 pub(super) fn service_graph(calls: &[(String, String)], (first, last): (Unix, Unix)) -> Telemetry {
     let steps = (last - first) / SIGHT_NS + 1;
-    let points: Vec<(Unix, f64)> = (0..=steps)
+    let mut points: Vec<(Unix, f64)> = (0..=steps)
         .map(|step| ((first + step * SIGHT_NS).min(last), step as f64))
         .collect();
+    points.dedup_by_key(|(at, _)| *at);
     let series = calls.iter().map(|(client, server)| Series {
         resource: Arc::default(),
         name: CALLS,
