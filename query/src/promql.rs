@@ -26,6 +26,7 @@ mod length;
 mod lexer;
 mod math;
 mod native;
+mod old;
 mod over_time;
 mod parser;
 mod pretty;

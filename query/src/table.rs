@@ -222,9 +222,7 @@ fn time_column(table: Table) -> &'static str {
         Table::Series => "first_seen",
         Table::Spans => "start_time",
         Table::Entities | Table::Relations => "valid_from",
-        Table::Samples | Table::Histograms | Table::Exemplars | Table::Logs | Table::Changes => {
-            "time"
-        }
+        _ => "time",
     }
 }
 

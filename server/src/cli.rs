@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Needs no configuration. Send OTLP to port 4317 (gRPC) or 4318 (HTTP), with the tenant in the header X-Scope-OrgID, and
     /// point Grafana's Prometheus data source at port 9400. Stop it with Ctrl-C or SIGTERM: it flushes first.
     Server(ServerArgs),
-    /// Run SQL over a tenant's tables: series, samples, histograms, exemplars, spans, logs, entities, relations, changes.
+    /// Run SQL over a tenant's tables: series, samples, histograms, exemplars, spans, logs, entities, relations, changes, samples_5m, samples_1h.
     ///
     /// Example: demarc sql "SELECT service, count(*) FROM spans GROUP BY service"
     Sql(SqlArgs),

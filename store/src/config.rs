@@ -35,6 +35,9 @@ pub struct StoreConfig {
     /// Small files of a day that is not over that are merged at once, at least; those of a day that is over are merged as soon
     /// as there are two.
     pub compact_min_files: usize,
+    /// Age in days from which samples are also put into windows of five minutes and of an hour, which are kept for longer and
+    /// answer what asks for whole windows; at least 1, 0 for never.
+    pub downsample_after_days: u32,
     /// For how long rows are kept.
     pub retention: Retention,
     /// For how long those of single tenants are kept, where that is otherwise.
@@ -55,6 +58,7 @@ impl Default for StoreConfig {
             delete_grace_seconds: 3600,
             compact_target_bytes: 128 << 20,
             compact_min_files: 8,
+            downsample_after_days: 2,
             retention: Retention::default(),
             tenant_retention: BTreeMap::new(),
         }
@@ -77,7 +81,16 @@ impl StoreConfig {
 
     pub(crate) fn retention_of(&self, tenant: &TenantId) -> Retention {
         let own = self.tenant_retention.get(tenant.as_str());
-        self.retention.with(own.copied().unwrap_or_default())
+        let retention = self.retention.with(own.copied().unwrap_or_default());
+        if self.downsample_after().is_none() {
+            return retention.without_windows();
+        }
+        retention
+    }
+
+    /// The age in days from which samples are put into windows; `None` for never.
+    pub(crate) fn downsample_after(&self) -> Option<u32> {
+        (self.downsample_after_days > 0).then_some(self.downsample_after_days)
     }
 
     pub(crate) fn delete_grace(&self) -> Duration {

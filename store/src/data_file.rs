@@ -74,7 +74,7 @@ impl<'a> Flushed<'a> {
             place: self.place,
             name: Order::of_flush(self.seq).name(),
             day,
-            count,
+            count: Some(count),
             effort: Effort::Fast,
         }
     }
@@ -163,23 +163,40 @@ pub(crate) fn write_merged(
     inputs: &[DataFile],
     merged: impl Iterator<Item = Result<RecordBatch, StoreError>>,
 ) -> Result<DataFile, StoreError> {
+    let count = inputs.iter().map(|file| file.rows).sum::<u64>();
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    write_one(&from_inputs(place, inputs, Some(count))?, merged)
+}
+
+/// Writes rows that were made of those of `inputs`, samples of one day, into one file, as [`write_merged`] does.
+pub(crate) fn write_derived(
+    place: Place<'_>,
+    inputs: &[DataFile],
+    derived: impl Iterator<Item = Result<RecordBatch, StoreError>>,
+) -> Result<DataFile, StoreError> {
+    write_one(&from_inputs(place, inputs, None)?, derived)
+}
+
+fn from_inputs<'a>(
+    place: Place<'a>,
+    inputs: &[DataFile],
+    count: Option<usize>,
+) -> Result<FileOf<'a>, StoreError> {
     let wrong = |reason: String| StoreError::Value {
         table: place.table,
         column: "date",
         reason,
     };
     let date = inputs.first().map_or("", |file| &file.date);
-    let count = inputs.iter().map(|file| file.rows).sum::<u64>();
     let orders = inputs.iter().map(|file| Order::of_file(&file.path));
     let newest = orders.max().ok_or_else(|| wrong("no files".to_owned()))?;
-    let file = FileOf {
+    Ok(FileOf {
         place,
         name: newest.name_of_merged(),
         day: Day::of_date(date).ok_or_else(|| wrong(format!("{date:?} is no day")))?,
-        count: usize::try_from(count).map_err(|_| wrong("too many rows".to_owned()))?,
+        count,
         effort: Effort::Thorough,
-    };
-    write_one(&file, merged)
+    })
 }
 
 /// Deletes files that no commit names. What cannot be deleted now goes at the next start.
@@ -234,9 +251,17 @@ struct FileOf<'a> {
     place: Place<'a>,
     name: String,
     day: Day,
-    /// Its rows.
-    count: usize,
+    /// Its rows, where they are known before.
+    count: Option<usize>,
     effort: Effort,
+}
+
+/// What is known of a file once it is written.
+struct Content {
+    file: Written,
+    rows: u64,
+    /// The least and the greatest of the rows' times.
+    times: Option<(i64, i64)>,
 }
 
 /// Writes one file of rows that come sorted.
@@ -252,12 +277,17 @@ fn write_one(
         // What cannot be deleted now goes at the next start.
         fs::remove_file(&path).ok();
     });
-    let (Written { size_bytes, crc32 }, times) = written?;
+    let Content {
+        file: bytes,
+        rows,
+        times,
+    } = written?;
+    let Written { size_bytes, crc32 } = bytes;
     sync_dir(&dir)?;
     Ok(DataFile {
         path,
         size_bytes,
-        rows: file.count as u64,
+        rows,
         date,
         min_time: times.map(|(min, _)| min),
         max_time: times.map(|(_, max)| max),
@@ -266,7 +296,6 @@ fn write_one(
     })
 }
 
-/// Returns what is known of the file and the least and the greatest of its times.
 fn write_parquet(
     &FileOf {
         place,
@@ -276,10 +305,10 @@ fn write_parquet(
     }: &FileOf<'_>,
     path: &Path,
     rows: impl Iterator<Item = Result<RecordBatch, StoreError>>,
-) -> Result<(Written, Option<(i64, i64)>), StoreError> {
+) -> Result<Content, StoreError> {
     let table = place.table;
     let file = File::create_new(path).map_err(StoreError::io("create", path))?;
-    let properties = properties::of(table, count, effort);
+    let properties = properties::of(table, count.unwrap_or(usize::MAX), effort);
     let file = Checksummed::new(file);
     let mut writer = ArrowWriter::try_new(file, table.file_schema(), Some(properties))?;
     let mut times: Option<(i64, i64)> = None;
@@ -305,7 +334,9 @@ fn write_parquet(
         let (first, last) = times.unwrap_or((i64::MAX, i64::MIN));
         times = time_range(table, &batch).map(|(min, max)| (min.min(first), max.max(last)));
     }
-    if written != count {
+    if let Some(count) = count
+        && written != count
+    {
         // A row must not get lost, whatever a file that was read says of itself.
         return Err(StoreError::Value {
             table,
@@ -313,7 +344,11 @@ fn write_parquet(
             reason: format!("{written} rows instead of {count}"),
         });
     }
-    Ok((writer.into_inner()?.sync(path)?, times))
+    Ok(Content {
+        file: writer.into_inner()?.sync(path)?,
+        rows: written as u64,
+        times,
+    })
 }
 
 /// The rows in parts of a size that is cheap to work on.

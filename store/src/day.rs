@@ -57,6 +57,11 @@ impl Day {
         Self::of_units(day, 1)
     }
 
+    /// The day after it.
+    pub(crate) fn next(self) -> Self {
+        Self::of_units(i64::from(self.0) + 1, 1)
+    }
+
     /// Its first moment.
     pub(crate) fn start(self) -> Millis {
         Millis(i64::from(self.0) * MILLIS_PER_DAY)

@@ -88,6 +88,13 @@ pub(crate) enum Edit<'a> {
         /// The old files.
         remove: &'a Files,
     },
+    /// Put other rows in the place of some.
+    Replace {
+        /// The new files.
+        add: &'a Files,
+        /// The old files.
+        remove: &'a Files,
+    },
     /// Take files out together with their rows.
     Remove(&'a Files),
 }
@@ -162,7 +169,7 @@ impl TableLog {
     pub(crate) fn shows(&self, edit: Edit<'_>) -> bool {
         match edit {
             Edit::Flush { seq, .. } => self.seq() >= seq,
-            Edit::Compact { add, .. } => self.has_all(add),
+            Edit::Compact { add, .. } | Edit::Replace { add, .. } => self.has_all(add),
             Edit::Remove(files) => files.iter().all(|(_, file)| !self.has(file)),
         }
     }
@@ -263,6 +270,7 @@ impl TableLog {
         let (operation, effect, add, remove, seq) = match edit {
             Edit::Flush { add, seq } => ("WRITE", Effect::Rows, add, &none, Some(seq)),
             Edit::Compact { add, remove } => ("OPTIMIZE", Effect::Arrangement, add, remove, None),
+            Edit::Replace { add, remove } => ("WRITE", Effect::Rows, add, remove, None),
             Edit::Remove(remove) => ("DELETE", Effect::Rows, &none, remove, None),
         };
         let mut actions = Vec::new();

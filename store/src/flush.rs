@@ -107,7 +107,9 @@ impl Flusher {
         // First: the head must not list files whose rows it also holds as frozen ones.
         self.resolve_doubt(table).await?;
         let files = match edit {
-            Edit::Compact { add, .. } | Edit::Flush { add, .. } => add.clone(),
+            Edit::Compact { add, .. } | Edit::Replace { add, .. } | Edit::Flush { add, .. } => {
+                add.clone()
+            }
             Edit::Remove(_) => Files::new(),
         };
         self.doubtful.insert(table, Doubtful { seq: None, files });

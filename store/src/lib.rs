@@ -34,6 +34,7 @@ mod schema;
 mod snapshot;
 mod store;
 mod wal;
+mod window;
 
 pub use config::StoreConfig;
 pub use data_file::{restore_values, split_values};
@@ -50,5 +51,6 @@ pub use rows::{
 };
 pub use scan::{Fragment, Part, Stretch, Wanted};
 pub use schema::Table;
-pub use snapshot::{DataFile, MetricMetadata, SampleFilter, Snapshot};
+pub use snapshot::{DataFile, MetricMetadata, SampleFilter, SampleStretch, Snapshot};
 pub use store::Store;
+pub use window::{Edge, Resolution, Window, Windows, is_reset, is_restarted};

@@ -1,7 +1,8 @@
-//! What has to be done to files from time to time, beside writing them: damaged ones are put aside, small ones merged, expired
-//! ones removed, removed ones deleted.
+//! What has to be done to files from time to time, beside writing them: damaged ones are put aside, old samples put into windows,
+//! small files merged, expired ones removed, removed ones deleted.
 
 mod compact;
+mod downsample;
 mod merge;
 mod plan;
 mod retention;
@@ -20,6 +21,7 @@ use crate::{
     quarantine::{Damage, DamageKind, Quarantine},
 };
 
+pub(crate) use self::downsample::covers;
 pub use self::retention::{Kept, Retention, TenantRetention};
 
 /// What maintenance needs; one round at a time.
@@ -43,10 +45,16 @@ impl Maintenance {
     /// One round. What fails does not keep the rest from being done; the first error is returned.
     pub(crate) async fn run(&self) -> Result<(), StoreError> {
         let quarantined = self.put_suspects_aside().await;
+        // Before what they are made of expires.
+        let downsampled = self.downsample().await;
         let expired = self.expire().await;
         let compacted = self.compact().await;
         let vacuumed = self.vacuum().await;
-        quarantined.and(expired).and(compacted).and(vacuumed)
+        quarantined
+            .and(downsampled)
+            .and(expired)
+            .and(compacted)
+            .and(vacuumed)
     }
 
     /// Takes damaged files out of their tables.

@@ -42,11 +42,15 @@ pub enum Table {
     Relations,
     /// Deployments, configuration pushes, scaling, migrations.
     Changes,
+    /// Old samples in windows of five minutes.
+    Samples5m,
+    /// Old samples in windows of an hour.
+    Samples1h,
 }
 
 impl Table {
     /// All tables, in the order in which they are flushed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Series,
         Self::Samples,
         Self::Histograms,
@@ -56,6 +60,8 @@ impl Table {
         Self::Entities,
         Self::Relations,
         Self::Changes,
+        Self::Samples5m,
+        Self::Samples1h,
     ];
 
     /// The table's name, in SQL and on disk.
@@ -70,6 +76,8 @@ impl Table {
             Self::Entities => "entities",
             Self::Relations => "relations",
             Self::Changes => "changes",
+            Self::Samples5m => "samples_5m",
+            Self::Samples1h => "samples_1h",
         }
     }
 
@@ -120,7 +128,9 @@ impl Table {
     pub fn sort_columns(self) -> &'static [&'static str] {
         match self {
             Self::Series => &["metric", "series_id"],
-            Self::Samples | Self::Histograms => &["metric", "series_id", "time"],
+            Self::Samples | Self::Histograms | Self::Samples5m | Self::Samples1h => {
+                &["metric", "series_id", "time"]
+            }
             Self::Exemplars => &["series_id", "time"],
             Self::Spans => &["trace_id", "start_time"],
             Self::Logs => &["service", "time"],
@@ -133,7 +143,12 @@ impl Table {
     /// How many of the time column's units make a day.
     pub(crate) fn units_per_day(self) -> i64 {
         match self {
-            Self::Series | Self::Samples | Self::Histograms | Self::Exemplars => 86_400_000,
+            Self::Series
+            | Self::Samples
+            | Self::Histograms
+            | Self::Exemplars
+            | Self::Samples5m
+            | Self::Samples1h => 86_400_000,
             _ => 86_400_000_000_000,
         }
     }
@@ -150,7 +165,7 @@ impl fmt::Display for Table {
     }
 }
 
-static SCHEMAS: LazyLock<[SchemaRef; 9]> =
+static SCHEMAS: LazyLock<[SchemaRef; 11]> =
     LazyLock::new(|| Table::ALL.map(|table| Arc::new(Schema::new(columns(table)))));
 
 static SAMPLE_FILES: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -184,6 +199,7 @@ fn columns(table: Table) -> Vec<Field> {
         Table::Entities => entities(),
         Table::Relations => relations(),
         Table::Changes => changes(),
+        Table::Samples5m | Table::Samples1h => windows(),
     }
 }
 
@@ -308,6 +324,26 @@ fn changes() -> Vec<Field> {
         text("what"),
         text_map("attributes"),
     ]
+}
+
+fn windows() -> Vec<Field> {
+    let mut columns = series_keys();
+    columns.extend([
+        int64("time"),
+        float64("value"),
+        int64("count"),
+        float64("sum"),
+        float64("min"),
+        float64("max"),
+        int64("first_time"),
+        float64("first"),
+        optional(int64("first_start")),
+        int64("last_time"),
+        float64("last"),
+        optional(int64("last_start")),
+        float64("resets"),
+    ]);
+    columns
 }
 
 fn series_keys() -> Vec<Field> {

@@ -1,5 +1,7 @@
 //! What one reader sees: the files, the head and the series of one tenant at one moment.
 
+mod sources;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -19,6 +21,8 @@ use crate::{
     rows::{SampleBatches, Samples},
     scan::Footer,
 };
+
+pub use self::sources::Stretch as SampleStretch;
 
 /// One committed Parquet file.
 #[derive(Clone, Debug, PartialEq, Eq)]

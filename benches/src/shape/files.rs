@@ -14,12 +14,8 @@ pub(super) fn config() -> StoreConfig {
         flush_interval_seconds: u64::MAX / 8,
         maintenance_interval_seconds: u64::MAX / 8,
         compact_min_files: 2,
-        retention: Retention {
-            metrics_days: 0,
-            traces_days: 0,
-            logs_days: 0,
-            topology_days: 0,
-        },
+        retention: Retention::FOREVER,
+        downsample_after_days: 0,
         ..StoreConfig::default()
     }
 }

@@ -196,6 +196,15 @@ impl Notes {
         self.warnings.lock().insert(text);
     }
 
+    /// Notes that there are no samples any more, only windows of so many milliseconds, and that the question is not of these.
+    pub(super) fn add_old(&self, millis: i64) {
+        let minutes = millis / 60_000;
+        let text = format!(
+            "samples of old days are kept as windows of {minutes} minutes only: values of other times and ranges are approximate"
+        );
+        self.infos.lock().insert(text);
+    }
+
     /// Warnings and infos, sorted.
     pub(super) fn take(&self) -> (Vec<String>, Vec<String>) {
         let warnings = std::mem::take(&mut *self.warnings.lock());

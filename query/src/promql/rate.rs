@@ -7,7 +7,8 @@ mod native;
 
 use std::sync::Arc;
 
-use demarc_store::CounterReset;
+pub(super) use demarc_store::is_restarted;
+use demarc_store::{CounterReset, Window as Old};
 
 use super::{
     annotation::{Note, Operation},
@@ -95,16 +96,6 @@ fn start_within(window: Window<'_>, start: i64, time: i64, counter: Counter) -> 
     is_within.then_some(start)
 }
 
-/// Whether start times say that counting began anew between two samples. A start that equals the time of the sample before
-/// says so only if that sample has an earlier start of its own: else it stands for "unknown" (OpenTelemetry's convention).
-pub(super) fn is_restarted(before: (i64, i64), now: (i64, i64)) -> bool {
-    let ((before_start, before_time), (start, time)) = (before, now);
-    if start == 0 || start > time {
-        return false;
-    }
-    start > before_time || (start == before_time && before_start != 0 && before_start < before_time)
-}
-
 fn float_reset(window: Window<'_>, at: usize) -> bool {
     let (before, now) = (window.floats[at - 1], window.floats[at]);
     let is_restart = window
@@ -139,6 +130,34 @@ fn sampled_floats(window: Window<'_>, counter: Counter) -> Option<Sampled<f64>> 
         average: average(first.0, last.0, floats.len()),
         begins_within: start.is_some(),
     })
+}
+
+/// [`change`] of what is known of all samples within the window.
+pub(super) fn change_of_old(all: &Old, window: Window<'_>, counter: Counter) -> Option<f64> {
+    let (first, last) = (all.first, all.last);
+    let start = start_within(window, first.start, first.time, counter);
+    if all.count < 2 && start.is_none() {
+        return None;
+    }
+    let mut value = last.value - first.value;
+    if counter == Counter::Yes {
+        value += all.resets;
+    }
+    if start.is_some() {
+        value += first.value;
+    }
+    let sampled = Sampled {
+        value,
+        first: start.unwrap_or(first.time),
+        last: last.time,
+        average: average(
+            first.time,
+            last.time,
+            usize::try_from(all.count).unwrap_or(2),
+        ),
+        begins_within: start.is_some(),
+    };
+    Some(value * sampled.extrapolation(window, counter, value, first.value))
 }
 
 fn average(first: i64, last: i64, count: usize) -> f64 {

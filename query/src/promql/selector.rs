@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use demarc_store::Resolution;
+
 use super::{
     annotation::Note,
     ast::{At, Edges, Expr, RangeSelector, Selector, Subquery, Timing},
     eval::{Eval, Outcome},
-    source::{Interval, RawHistogram, RawSeries},
+    source::{Ends, Interval, RawHistogram, RawSeries},
     value::{Asked, Cell, Series, Steps, is_absent},
 };
 use crate::QueryError;
@@ -101,6 +103,33 @@ impl Window<'_> {
 }
 
 impl Cut {
+    /// The times that the windows at these steps cover.
+    pub(super) fn interval(&self, steps: Steps) -> Interval {
+        let (first, last) = self.shift.span(steps);
+        Interval {
+            min: first.saturating_sub(self.range).saturating_add(1),
+            max: last,
+        }
+    }
+
+    /// The longest windows of stored samples of which each is within or without the window at any of these steps.
+    pub(super) fn longest(&self, steps: Steps) -> Option<Resolution> {
+        let fits = |one: &Resolution| self.range % one.millis() == 0;
+        longest_at(self.shift, steps, fits)
+    }
+
+    /// The window at an evaluation time, without samples.
+    pub(super) fn empty(&self, time: i64) -> Window<'static> {
+        let end = self.shift.apply(time);
+        Window {
+            floats: &[],
+            starts: None,
+            histograms: &[],
+            start: end.saturating_sub(self.range),
+            end,
+        }
+    }
+
     /// The window of a series at an evaluation time. With `anchored` and `smoothed`, samples beyond its edges are in it too.
     /// `last`: the bounds of the window at an earlier time, or of none.
     pub(super) fn window<'a>(
@@ -133,6 +162,20 @@ impl Cut {
             end,
         }
     }
+}
+
+/// The longest windows of stored samples that `fits` and of which one ends at each moved step.
+fn longest_at(
+    shift: Shift,
+    steps: Steps,
+    fits: impl Fn(&Resolution) -> bool,
+) -> Option<Resolution> {
+    let ends_at = |one: &Resolution, time: usize| shift.apply(steps.time(time)) % one.millis() == 0;
+    // The second step is for the distance between steps.
+    let all_end = |one: &Resolution| (0..steps.count.min(2)).all(|time| ends_at(one, time));
+    Resolution::ALL
+        .into_iter()
+        .find(|one| fits(one) && all_end(one))
 }
 
 /// Moves the bounds of a window to the samples after the first and up to the second of two times, which only rise.
@@ -201,7 +244,11 @@ impl Eval<'_> {
             min: first.saturating_sub(lookback).saturating_add(1),
             max: last,
         };
-        self.each_series(selector, interval, |raw| {
+        let ends = Ends {
+            longest: longest_at(shift, steps, |_| true),
+            hold: lookback,
+        };
+        self.each_series(selector, (interval, Some(ends)), |raw| {
             self.hold(steps.count)?;
             let mut walk = Walk::default();
             let times = steps.times();
@@ -232,7 +279,7 @@ impl Eval<'_> {
             min: first.saturating_sub(lookback).saturating_add(1),
             max: last.saturating_add(lookback),
         };
-        self.each_series(selector, interval, |raw| {
+        self.each_series(selector, (interval, None), |raw| {
             raw.drop_stale();
             self.hold(steps.count)?;
             let mut bounds = Bounds::default();
@@ -322,7 +369,7 @@ impl Eval<'_> {
         Ok(seen.into_iter().flatten().collect())
     }
 
-    fn cut(&self, range: &RangeSelector) -> Result<Cut, QueryError> {
+    pub(super) fn cut(&self, range: &RangeSelector) -> Result<Cut, QueryError> {
         Ok(Cut {
             range: range.range.positive_millis(self.asked)?,
             shift: Shift::new(&range.selector.timing, self.asked)?,
@@ -349,7 +396,7 @@ impl Eval<'_> {
             min: first.saturating_add(1),
             max: last.saturating_add(after),
         };
-        self.each_series(&range.selector, interval, |raw| {
+        self.each_series(&range.selector, (interval, None), |raw| {
             raw.drop_stale();
             visit(raw)
         })

@@ -6,10 +6,10 @@
 mod files;
 mod histograms;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use demarc_proto::{Millis, Nanos, TimeRange};
-use demarc_store::{Selected, Snapshot, Table};
+use demarc_store::{Resolution, Selected, Snapshot, Table};
 
 use self::{files::Stretches, histograms::Found};
 use super::{
@@ -59,14 +59,23 @@ pub(super) struct Interval {
     pub(super) max: i64,
 }
 
+/// What the last samples of stored windows are good for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// They are all that is needed of windows up to this length: only their ends are asked for.
+    pub(super) longest: Option<Resolution>,
+    /// How long a sample counts, in milliseconds; that of a longer window counts until the window is over.
+    pub(super) hold: i64,
+}
+
 impl Interval {
     /// As a half-open range of nanoseconds; `None` when it is empty.
-    fn range(self) -> Option<TimeRange> {
+    pub(super) fn range(self) -> Option<TimeRange> {
         let nanos = |millis: i64| Nanos(millis.saturating_mul(1_000_000));
         TimeRange::new(nanos(self.min), nanos(self.max.saturating_add(1)))
     }
 
-    fn millis(self) -> (Millis, Millis) {
+    pub(super) fn millis(self) -> (Millis, Millis) {
         (Millis(self.min), Millis(self.max))
     }
 }
@@ -78,16 +87,21 @@ struct Source<'a> {
     interval: Interval,
     detail: Detail,
     in_files: Stretches,
+    old: OldPoints,
     histograms: Found,
 }
 
+/// Times and values of the last samples of windows, by the place of their series.
+type OldPoints = HashMap<usize, Vec<(i64, f64)>>;
+
 impl Eval<'_> {
     /// Hands each series of `selector` that has samples in `interval`, stale markers among them, to `visit`, on several
-    /// threads. What it returns comes in the order of the series' labels.
+    /// threads. What it returns comes in the order of the series' labels. Of days of which there are only windows of samples, and
+    /// where `ends` allows it, the last sample of each window stands for all of it.
     pub(super) fn each_series<T: Send>(
         &self,
         selector: &Selector,
-        interval: Interval,
+        (interval, ends): (Interval, Option<Ends>),
         visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError> + Sync,
     ) -> Result<Vec<T>, QueryError> {
         let mut found: Vec<(T, Option<SeriesLabels>)> = Vec::new();
@@ -98,7 +112,7 @@ impl Eval<'_> {
             };
             let series = snapshot.select_numbered(&matchers, Some(range))?;
             self.reading.budget.take_series(series.entries.len())?;
-            let source = self.source(snapshot, series, interval, self.detail(selector))?;
+            let source = self.source(snapshot, series, (interval, ends), self.detail(selector))?;
             let visit = |raw: &mut RawSeries| {
                 if is_federated {
                     raw.labels = with_tenant(&raw.labels, snapshot.tenant()).into();
@@ -127,10 +141,26 @@ impl Eval<'_> {
         &self,
         snapshot: &'s Snapshot,
         series: Selected,
-        interval: Interval,
+        (interval, ends): (Interval, Option<Ends>),
         detail: Detail,
     ) -> Result<Source<'s>, QueryError> {
-        let in_files = self.in_files(snapshot, &series.entries, interval)?;
+        let range = interval.range();
+        let longest = ends.and_then(|ends| ends.longest);
+        let stretches = range.map(|range| snapshot.stretches(range, longest));
+        let (mut samples, mut old) = (Vec::new(), OldPoints::new());
+        for stretch in stretches.unwrap_or_default() {
+            let part = Interval {
+                min: stretch.range.0.0,
+                max: stretch.range.1.0,
+            };
+            match stretch.windows {
+                None => samples.push(part),
+                Some(resolution) => {
+                    self.read_ends((snapshot, resolution), &series, (part, ends), &mut old)?;
+                }
+            }
+        }
+        let in_files = self.in_files(snapshot, &series.entries, &samples)?;
         let histograms = self.stored_histograms(snapshot, &series.entries, interval)?;
         self.note_losses(snapshot, interval);
         Ok(Source {
@@ -139,8 +169,42 @@ impl Eval<'_> {
             interval,
             detail,
             in_files,
+            old,
             histograms,
         })
+    }
+
+    /// Adds the last samples of windows to `old`.
+    fn read_ends(
+        &self,
+        (snapshot, resolution): (&Snapshot, Resolution),
+        series: &Selected,
+        (interval, ends): (Interval, Option<Ends>),
+        old: &mut OldPoints,
+    ) -> Result<(), QueryError> {
+        let is_exact = ends.and_then(|ends| ends.longest) >= Some(resolution);
+        if !is_exact {
+            self.notes.add_old(resolution.millis());
+        }
+        let mut windows = self.old_windows((snapshot, resolution), series, interval)?;
+        windows.sort_by_key(|(place, window)| (*place, window.end.time));
+        for (at, (place, window)) in windows.iter().enumerate() {
+            let (time, value) = (window.end.time, window.end.value);
+            let points = old.entry(*place).or_default();
+            points.push((time, value));
+            let Some(ends) = ends.filter(|ends| !is_exact && ends.hold > 0) else {
+                continue;
+            };
+            let next = windows.get(at + 1).filter(|(of, _)| of == place);
+            let over = time.saturating_add(resolution.millis());
+            let until = next.map_or(over, |(_, next)| next.end.time.min(over));
+            let mut held = time.saturating_add(ends.hold);
+            while held < until && !is_absent(value) {
+                points.push((held, value));
+                held = held.saturating_add(ends.hold);
+            }
+        }
+        Ok(())
     }
 
     /// Notes what is missing because a file is damaged: known once the files were read.
@@ -189,6 +253,9 @@ impl Eval<'_> {
         for place in order {
             raw.clear();
             raw.labels = SeriesLabels::Stored(Arc::clone(&source.series.entries[place]));
+            for (time, value) in source.old.get(&place).into_iter().flatten() {
+                raw.push(*time, *value, 0);
+            }
             source.in_files.read(place, &mut raw);
             let loaded = raw.floats.len();
             memory.read(source.series.numbers[place], |time, value, start| {

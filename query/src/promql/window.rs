@@ -61,6 +61,9 @@ impl Eval<'_> {
             parameters.push(self.scalar(other, steps)?);
         }
         self.note_parameters(call, &parameters, argument)?;
+        if let Some(series) = self.over_old(name, argument, steps)? {
+            return Ok(series);
+        }
         self.each_range(argument, steps, |raw, cut| {
             self.hold(steps.count)?;
             let context = Context {
@@ -73,7 +76,7 @@ impl Eval<'_> {
             };
             let series = apply(function, (raw, cut), &parameters, context, steps);
             Ok(series.map(|series| {
-                self.note_no_counter(name, raw, &series, argument.span());
+                self.note_no_counter(name, &series, argument.span());
                 keep_name(name, raw, series)
             }))
         })
@@ -115,14 +118,14 @@ impl Eval<'_> {
     }
 
     /// A rate of what does not look like a counter is worth a word.
-    fn note_no_counter(&self, function: &str, raw: &RawSeries, series: &Series, span: Span) {
+    pub(super) fn note_no_counter(&self, function: &str, series: &Series, span: Span) {
         let is_rate = matches!(function, "rate" | "increase");
-        let metric = raw.labels.metric();
+        let metric = series.labels.metric();
         let has_floats = series.histograms.is_none();
         if !is_rate || metric.is_empty() || !has_floats {
             return;
         }
-        let kind = raw.labels.get("__type__");
+        let kind = series.labels.get("__type__");
         let endings = ["_total", "_sum", "_count", "_bucket"];
         if !kind.is_empty() {
             if kind != "counter" && kind != "histogram" {

@@ -9,6 +9,7 @@ mod corpus;
 mod damage;
 mod dashboards;
 mod fixture;
+mod old;
 mod promql;
 mod results;
 mod sql;

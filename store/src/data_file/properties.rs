@@ -42,6 +42,8 @@ pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties 
         "observed_time",
         "first_seen",
         "valid_from",
+        "first_time",
+        "last_time",
     ] {
         if table.schema().column_with_name(column).is_some() {
             let column = ColumnPath::from(column);
@@ -52,6 +54,14 @@ pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties 
     }
     for column in ["duration", "value", "body"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+    }
+    if matches!(table, Table::Samples5m | Table::Samples1h) {
+        for column in ["value", "sum", "min", "max", "first", "last"] {
+            let column = ColumnPath::from(column);
+            properties = properties
+                .set_column_dictionary_enabled(column.clone(), false)
+                .set_column_encoding(column, Encoding::BYTE_STREAM_SPLIT);
+        }
     }
     for column in ["trace_id", "span_id", "parent_span_id"] {
         let column = ColumnPath::from(column);

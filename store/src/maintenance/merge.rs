@@ -104,10 +104,12 @@ impl Merge {
     /// Takes the rows that are next, all of one source.
     fn take_run(&mut self, source: usize) -> Result<(), StoreError> {
         let one = &mut self.sources[source];
-        let limit = self.next.peek().map(|Reverse((row, _))| row.row());
+        // Of equal rows, those of the earlier source come first.
+        let limit = self.next.peek();
+        let limit = limit.map(|Reverse((row, other))| (row.row(), *other));
         while one.at < one.keys.num_rows() && !is_full(&self.taken, self.taken_bytes) {
             let row = one.keys.row(one.at);
-            if limit.is_some_and(|limit| row > limit) {
+            if limit.is_some_and(|limit| (row, source) > limit) {
                 break;
             }
             self.taken.push((one.batch, one.at));

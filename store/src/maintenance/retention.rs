@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use demarc_proto::{Nanos, TenantId};
 
-use super::Maintenance;
+use super::{Maintenance, downsample::by_day};
 use crate::{
-    StoreError, Table,
+    Resolution, StoreError, Table,
     day::Day,
     delta::{Edit, Files},
+    flush::Flusher,
     metric,
 };
 
@@ -16,8 +17,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
-    /// Series, samples, histograms and exemplars.
+    /// Samples, histograms and exemplars.
     pub metrics_days: u32,
+    /// Samples in windows of five minutes; at least as long as the samples themselves.
+    pub metrics_5m_days: u32,
+    /// Samples in windows of an hour; at least as long as the samples themselves.
+    pub metrics_1h_days: u32,
     /// Spans.
     pub traces_days: u32,
     /// Logs.
@@ -30,6 +35,8 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             metrics_days: 90,
+            metrics_5m_days: 400,
+            metrics_1h_days: 1830,
             traces_days: 30,
             // Source: Cybersecurity Law of the People's Republic of China, article 21: network logs at least six months.
             logs_days: 184,
@@ -44,6 +51,10 @@ impl Default for Retention {
 pub struct TenantRetention {
     /// As [`Retention::metrics_days`].
     pub metrics_days: Option<u32>,
+    /// As [`Retention::metrics_5m_days`].
+    pub metrics_5m_days: Option<u32>,
+    /// As [`Retention::metrics_1h_days`].
+    pub metrics_1h_days: Option<u32>,
     /// As [`Retention::traces_days`].
     pub traces_days: Option<u32>,
     /// As [`Retention::logs_days`].
@@ -65,6 +76,8 @@ impl Retention {
     /// Everything is kept for ever.
     pub const FOREVER: Self = Self {
         metrics_days: 0,
+        metrics_5m_days: 0,
+        metrics_1h_days: 0,
         traces_days: 0,
         logs_days: 0,
         topology_days: 0,
@@ -90,24 +103,44 @@ impl Retention {
     pub(crate) fn with(self, tenant: TenantRetention) -> Self {
         Self {
             metrics_days: tenant.metrics_days.unwrap_or(self.metrics_days),
+            metrics_5m_days: tenant.metrics_5m_days.unwrap_or(self.metrics_5m_days),
+            metrics_1h_days: tenant.metrics_1h_days.unwrap_or(self.metrics_1h_days),
             traces_days: tenant.traces_days.unwrap_or(self.traces_days),
             logs_days: tenant.logs_days.unwrap_or(self.logs_days),
             topology_days: tenant.topology_days.unwrap_or(self.topology_days),
         }
     }
 
+    /// The same where samples are not put into windows: what there is of those goes with the samples.
+    pub(crate) fn without_windows(self) -> Self {
+        Self {
+            metrics_5m_days: self.metrics_days,
+            metrics_1h_days: self.metrics_days,
+            ..self
+        }
+    }
+
     /// The first day that is kept of a table; `None` when all are.
-    fn first_day(self, table: Table, today: Day) -> Option<Day> {
+    pub(super) fn first_day(self, table: Table, today: Day) -> Option<Day> {
+        let samples = self.metrics_days;
+        let five_minutes = longer(samples, self.metrics_5m_days);
+        let hours = longer(samples, self.metrics_1h_days);
         let days = match table {
             Table::Spans => self.traces_days,
             Table::Logs => self.logs_days,
             Table::Entities | Table::Relations | Table::Changes => self.topology_days,
-            Table::Series | Table::Samples | Table::Histograms | Table::Exemplars => {
-                self.metrics_days
-            }
+            Table::Samples | Table::Histograms | Table::Exemplars => samples,
+            Table::Samples5m => five_minutes,
+            Table::Samples1h => hours,
+            Table::Series => longer(five_minutes, hours),
         };
         (days > 0).then(|| today.minus(days))
     }
+}
+
+/// The longer of two retentions, of which 0 is for ever.
+fn longer(a: u32, b: u32) -> u32 {
+    if a == 0 || b == 0 { 0 } else { a.max(b) }
 }
 
 impl Maintenance {
@@ -128,11 +161,17 @@ impl Maintenance {
         expired.retain(|(tenant, file)| {
             let first = first_days.entry(tenant.clone()).or_insert_with(|| {
                 let retention = self.config.retention_of(tenant);
-                retention.first_day(table, today)
+                let first = retention.first_day(table, today);
+                // What was taken in the last moments of its time has to be in a file before its day is put into windows.
+                let waits = table == Table::Samples && self.config.downsample_after().is_some();
+                first.map(|first| first.minus(u32::from(waits)))
             });
             // Dates of one form compare as text.
             first.is_some_and(|first| file.date < first.date())
         });
+        if table == Table::Samples && self.config.downsample_after().is_some() {
+            expired = self.downsampled(&flusher, expired);
+        }
         if expired.is_empty() {
             return Ok(());
         }
@@ -146,6 +185,19 @@ impl Maintenance {
         }
         metric::EXPIRED_FILES.add(expired.len() as u64, &[]);
         Ok(())
+    }
+
+    /// Those of `samples`, whole days, whose windows are written.
+    fn downsampled(&self, flusher: &Flusher, samples: Files) -> Files {
+        let windows = Resolution::ALL.map(|one| (one, by_day(flusher.log(one.table()).files())));
+        let windows = BTreeMap::from(windows);
+        let mut kept = Files::new();
+        for ((tenant, date), files) in by_day(samples) {
+            if self.is_downsampled((&tenant, &date), &files, &windows) {
+                kept.extend(files.into_iter().map(|file| (tenant.clone(), file)));
+            }
+        }
+        kept
     }
 
     /// Removes all files of a tenant from all tables and from the disk; those that a reader still lists go once it is done.

@@ -19,9 +19,12 @@ use std::{
 };
 
 use arrow::{array::AsArray, datatypes::Float64Type};
-use demarc_store::{ChangeRow, LogRow, Rows, SpanRow, Store, StoreConfig, Table};
+use demarc_proto::ManualClock;
+use demarc_store::{
+    ChangeRow, LogRow, Resolution, Rows, SpanRow, Store, StoreConfig, Table, Window,
+};
 
-use crate::fixture::{change, gauge, log, open_with, rows_of, span, tenant};
+use crate::fixture::{change, clock, gauge, log, open_at, open_with, rows_of, span, tenant};
 
 const DIR: &str = "DEMARC_TEST_CRASH_DIR";
 const FIRST: &str = "DEMARC_TEST_CRASH_FIRST";
@@ -56,13 +59,35 @@ pub(crate) fn config() -> StoreConfig {
     }
 }
 
+/// So late that all samples are put into windows as soon as they are in files.
+fn later() -> Arc<ManualClock> {
+    let clock = clock();
+    clock.advance(Duration::from_secs(3 * 86_400));
+    clock
+}
+
+/// How many samples the windows of each resolution hold.
+async fn in_windows(store: &Store) -> Vec<u64> {
+    let snapshot = store.snapshot(&tenant("a"));
+    let mut counts = Vec::new();
+    for resolution in Resolution::ALL {
+        let mut count = 0;
+        for batch in snapshot.read(resolution.table()).await.unwrap() {
+            let windows = Window::from_batch(resolution, &batch).unwrap();
+            count += windows.iter().map(|(_, window)| window.count).sum::<u64>();
+        }
+        counts.push(count);
+    }
+    counts
+}
+
 /// The process that is killed; does nothing in an ordinary test run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writer() {
     let (Ok(dir), Ok(first)) = (env::var(DIR), env::var(FIRST)) else {
         return;
     };
-    let store = open_with(Path::new(&dir), config()).await;
+    let store = open_at(Path::new(&dir), config(), &later()).await;
     let next = Arc::new(AtomicU64::new(first.parse().unwrap()));
     let appenders =
         (0..APPENDERS).map(|_| tokio::spawn(append_forever(store.clone(), next.clone())));
@@ -281,4 +306,9 @@ async fn kill_9_in_the_middle_of_flushes_and_merges_loses_no_acknowledged_row_an
         ledger.len()
     );
     assert!(merged as u64 > ROUNDS, "only {merged} files were merged");
+    let store = open_at(dir.path(), config(), &later()).await;
+    store.flush().await.unwrap();
+    store.maintain().await.unwrap();
+    let samples = numbers(&store, Table::Samples).await.len() as u64;
+    assert_eq!(in_windows(&store).await, [samples, samples]);
 }

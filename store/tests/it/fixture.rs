@@ -32,6 +32,19 @@ pub(crate) async fn open_at(
     Store::open(dir, config, clock.clone()).await.unwrap()
 }
 
+/// The tables that rows are appended to.
+pub(crate) const WRITTEN: [Table; 9] = [
+    Table::Series,
+    Table::Samples,
+    Table::Histograms,
+    Table::Exemplars,
+    Table::Spans,
+    Table::Logs,
+    Table::Entities,
+    Table::Relations,
+    Table::Changes,
+];
+
 /// Stands at [`DAY_MS`].
 pub(crate) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(Millis(DAY_MS).to_nanos()))
@@ -235,6 +248,7 @@ pub(crate) fn expected_rows(table: Table) -> usize {
         Table::Samples | Table::Logs => 3,
         Table::Spans => 4,
         Table::Exemplars | Table::Relations | Table::Changes => 1,
+        Table::Samples5m | Table::Samples1h => 0,
     }
 }
 

@@ -15,6 +15,7 @@ mod damage;
 mod damaged_files;
 mod delta_reader;
 mod disk;
+mod downsampling;
 mod fixture;
 mod full_disk;
 mod older_version;

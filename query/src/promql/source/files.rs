@@ -28,24 +28,32 @@ struct Stretch {
 }
 
 impl Eval<'_> {
-    /// The samples of `series` within `interval` that are in files only.
+    /// The samples of `series` within `intervals`, which come by time, that are in files only.
     pub(super) fn in_files(
         &self,
         snapshot: &Snapshot,
         series: &[Arc<SeriesEntry>],
-        interval: Interval,
+        intervals: &[Interval],
     ) -> Result<Stretches, QueryError> {
         let since = snapshot.in_memory_since();
-        let last = interval.max.min(since.0.saturating_sub(1));
-        if since.0 == i64::MIN || last < interval.min || series.is_empty() {
+        if since.0 == i64::MIN || series.is_empty() {
             return Ok(Stretches::default());
         }
-        let range = (Millis(interval.min), Millis(last));
         let wanted = Wanted::new(series);
-        let parts = snapshot.parts(Table::Samples, &wanted, range)?;
+        let mut parts = Vec::new();
+        for interval in intervals {
+            let last = interval.max.min(since.0.saturating_sub(1));
+            if last < interval.min {
+                continue;
+            }
+            let range = (Millis(interval.min), Millis(last));
+            let found = snapshot.parts(Table::Samples, &wanted, range)?;
+            parts.extend(found.into_iter().map(|part| (part, range)));
+        }
         let fragments = self.reading.crew.map(parts.len(), |at| {
             self.check_alive()?;
-            let fragment = parts[at].samples(&wanted, range)?;
+            let (part, range) = &parts[at];
+            let fragment = part.samples(&wanted, *range)?;
             self.reading.budget.hold_samples(fragment.times.len())?;
             Ok(fragment)
         })?;

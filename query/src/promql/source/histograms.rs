@@ -35,7 +35,7 @@ type Placed = Vec<(usize, i64, StoredHistogram)>;
 
 impl Eval<'_> {
     /// The histograms of `series` within `interval` and shortly before.
-    pub(super) fn stored_histograms(
+    pub(in crate::promql) fn stored_histograms(
         &self,
         snapshot: &Snapshot,
         series: &[Arc<SeriesEntry>],
