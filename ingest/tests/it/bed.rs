@@ -33,16 +33,21 @@ impl Bed {
     }
 
     pub(crate) async fn with(config: IngestConfig) -> Self {
-        Self::over(StoreConfig::default(), config).await
+        let store = StoreConfig {
+            retention: Retention {
+                metrics_days: 90,
+                traces_days: 30,
+                logs_days: 184,
+                ..Retention::FOREVER
+            },
+            ..StoreConfig::default()
+        };
+        Self::over(store, config).await
     }
 
     /// One that takes rows of whatever age.
     pub(crate) async fn keeping() -> Self {
-        let store = StoreConfig {
-            retention: Retention::FOREVER,
-            ..StoreConfig::default()
-        };
-        Self::over(store, IngestConfig::default()).await
+        Self::over(StoreConfig::default(), IngestConfig::default()).await
     }
 
     async fn over(store: StoreConfig, config: IngestConfig) -> Self {

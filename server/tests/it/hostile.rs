@@ -24,9 +24,6 @@ total_memory_bytes = 268435456
 spill_bytes = 268435456
 max_concurrent = 8
 max_concurrent_per_tenant = 4
-
-[store.retention]
-metrics_days = 0
 ";
 
 /// Most memory that the server may ever have held.

@@ -171,7 +171,7 @@ async fn changes_are_reported_and_those_that_are_wrong_refused() {
 #[tokio::test]
 async fn a_kubernetes_event_becomes_a_change() {
     let (_outer, data) = folder();
-    let server = Server::start_with(&data, "[store.retention]\nlogs_days = 0\n");
+    let server = Server::start(&data);
     let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
     let body = json!({"resourceLogs": [{
         "resource": {"attributes": [text("k8s.object.kind", "Deployment"), text("k8s.object.name", "declare")]},

@@ -14,6 +14,9 @@ use crate::{
 };
 
 /// For how many days rows are kept, by signal; 0 for ever. The day of a row is that of its own time.
+///
+/// By default nothing is deleted that nobody said may be: laws ask for different times (network logs for six months at least by
+/// article 21 of the Cybersecurity Law of the People's Republic of China).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
@@ -33,15 +36,7 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            metrics_days: 90,
-            metrics_5m_days: 400,
-            metrics_1h_days: 1830,
-            traces_days: 30,
-            // Source: Cybersecurity Law of the People's Republic of China, article 21: network logs at least six months.
-            logs_days: 184,
-            topology_days: 0,
-        }
+        Self::FOREVER
     }
 }
 
