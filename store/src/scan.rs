@@ -21,7 +21,10 @@ use demarc_proto::{Millis, SeriesId};
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{
+            ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+            RowSelectionPolicy,
+        },
     },
     errors::ParquetError,
     file::reader::{ChunkReader, Length},
@@ -136,49 +139,81 @@ impl Part {
         wanted: &Wanted,
         range: (Millis, Millis),
     ) -> Result<Fragment, StoreError> {
-        let mut columns = vec!["series_id", "time"];
-        let group = self.group();
-        columns.extend(group.has_digits.then_some("value_digits"));
-        columns.extend(group.has_digits.then_some("value_divisor"));
-        columns.extend(group.has_values.then_some("value"));
-        columns.extend(group.has_starts.then_some("start_time"));
-        let mut reading = fragment::Reading::new(wanted, range);
-        for batch in self.reader(Some(&columns))? {
+        let mut rows = fragment::Rows::new(wanted);
+        let bytes = self.bytes()?;
+        for batch in self.reader(&bytes, Some(&["series_id"]), None)? {
+            rows.look_at(&batch.map_err(ParquetError::from)?)?;
+        }
+        let count = rows.count();
+        if count == 0 {
+            return Ok(Fragment::default());
+        }
+        // Of columns in many pages, most pages need not be decompressed for a few rows.
+        let is_few = count < rows.seen / 4;
+        let selection = is_few.then(|| rows.select());
+        let mut reading = fragment::Reading::new(rows.found, range);
+        for batch in self.reader(&bytes, Some(&self.value_columns()), selection)? {
             reading.take(&batch.map_err(ParquetError::from)?)?;
         }
         Ok(reading.finish())
     }
 
+    /// The columns beside the id that say anything of samples.
+    fn value_columns(&self) -> Vec<&'static str> {
+        let group = self.group();
+        let mut columns = vec!["time"];
+        columns.extend(group.has_digits.then_some("value_digits"));
+        columns.extend(group.has_digits.then_some("value_divisor"));
+        columns.extend(group.has_values.then_some("value"));
+        columns.extend(group.has_starts.then_some("start_time"));
+        columns
+    }
+
     /// All rows and columns, wanted or not.
     pub fn batches(&self) -> Result<Vec<RecordBatch>, StoreError> {
         let complete = |batch: Result<RecordBatch, _>| Ok(self.table.complete(batch?)?);
-        self.reader(None)?.map(complete).collect()
+        let bytes = self.bytes()?;
+        self.reader(&bytes, None, None)?.map(complete).collect()
     }
 
     fn group(&self) -> &Group {
         &self.footer.groups[self.group]
     }
 
-    /// Reads the named columns, all when there is no list.
-    fn reader(&self, columns: Option<&[&str]>) -> Result<ParquetRecordBatchReader, StoreError> {
+    fn bytes(&self) -> Result<Span, StoreError> {
+        let path = &self.file.path;
+        Span::read(path, self.group().bytes).map_err(StoreError::io("read", path))
+    }
+
+    /// Reads the named columns, all when there is no list, of the selected rows.
+    fn reader(
+        &self,
+        bytes: &Span,
+        columns: Option<&[&str]>,
+        selection: Option<RowSelection>,
+    ) -> Result<ParquetRecordBatchReader, StoreError> {
         let schema = self.footer.arrow.parquet_schema();
         let mask = match columns {
             Some(columns) => ProjectionMask::columns(schema, columns.iter().copied()),
             None => ProjectionMask::all(),
         };
-        let bytes = Span::read(&self.file.path, self.group().bytes)
-            .map_err(StoreError::io("read", &self.file.path))?;
-        let builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, self.footer.arrow.clone());
-        let reader = builder
+        let footer = self.footer.arrow.clone();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), footer);
+        let mut reader = builder
             .with_row_groups(vec![self.group])
             .with_projection(mask)
             .with_batch_size(BATCH_ROWS);
+        if let Some(selection) = selection {
+            reader = reader
+                .with_row_selection(selection)
+                .with_row_selection_policy(RowSelectionPolicy::Selectors);
+        }
         Ok(reader.build()?)
     }
 }
 
 /// The bytes of one row group, read at once.
+#[derive(Clone)]
 struct Span {
     start: u64,
     bytes: Bytes,

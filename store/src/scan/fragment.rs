@@ -1,15 +1,13 @@
 //! The wanted samples of one row group, in columns.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, BinaryArray, DictionaryArray, Float64Array, Int64Array,
-        RecordBatch,
-    },
+    array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, RecordBatch},
     datatypes::{Float64Type, Int32Type, Int64Type},
 };
 use demarc_proto::{Millis, SeriesId};
+use parquet::arrow::arrow_reader::RowSelection;
 
 use super::Wanted;
 use crate::{StoreError, Table};
@@ -38,18 +36,93 @@ pub struct Stretch {
     pub to: u32,
 }
 
-/// A fragment while it is read.
-pub(super) struct Reading<'a> {
+/// The rows of a row group that belong to wanted series, found by their ids.
+pub(super) struct Rows<'a> {
     wanted: &'a Wanted,
-    range: (i64, i64),
     /// The ids of the last batch, and the place of each.
     places: Option<(ArrayRef, Vec<Option<u32>>)>,
+    /// How many rows were looked at.
+    pub(super) seen: usize,
+    /// The wanted ones, by series, in the order of the row group.
+    pub(super) found: Vec<(u32, Range<usize>)>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(wanted: &'a Wanted) -> Self {
+        Self {
+            wanted,
+            places: None,
+            seen: 0,
+            found: Vec::new(),
+        }
+    }
+
+    /// How many rows are wanted.
+    pub(super) fn count(&self) -> usize {
+        self.found.iter().map(|(_, rows)| rows.len()).sum()
+    }
+
+    /// Looks at the ids of the next rows.
+    pub(super) fn look_at(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        let ids = batch.column_by_name("series_id");
+        let ids = ids.and_then(|column| column.as_dictionary_opt::<Int32Type>());
+        let ids = ids.ok_or_else(|| shape("series_id"))?;
+        let places = self.places_of(ids.values())?;
+        let mut from = self.seen;
+        // Rows of one series follow each other.
+        for same in ids.keys().values().chunk_by(|a, b| a == b) {
+            let to = from + same.len();
+            let place = usize::try_from(same[0]).ok().and_then(|at| places.get(at));
+            if let Some(place) = place.copied().flatten() {
+                match self.found.last_mut() {
+                    Some((last, rows)) if *last == place && rows.end == from => rows.end = to,
+                    _ => self.found.push((place, from..to)),
+                }
+            }
+            from = to;
+        }
+        self.seen = from;
+        self.places = Some((Arc::clone(ids.values()), places));
+        Ok(())
+    }
+
+    /// The place of each id of a dictionary, mostly that of the batch before.
+    fn places_of(&mut self, ids: &ArrayRef) -> Result<Vec<Option<u32>>, StoreError> {
+        match self.places.take() {
+            Some((known, places)) if Arc::ptr_eq(&known, ids) => Ok(places),
+            _ => {
+                let ids = ids.as_binary_opt::<i32>();
+                Ok(self.wanted.places(ids.ok_or_else(|| shape("series_id"))?))
+            }
+        }
+    }
+
+    /// Makes the wanted rows the only ones, and says which those were.
+    pub(super) fn select(&mut self) -> RowSelection {
+        let ranges = self.found.iter().map(|(_, rows)| rows.clone());
+        let selection = RowSelection::from_consecutive_ranges(ranges, self.seen);
+        let mut next = 0;
+        for (_, rows) in &mut self.found {
+            *rows = next..next + rows.len();
+            next = rows.end;
+        }
+        selection
+    }
+}
+
+/// A fragment while it is read.
+pub(super) struct Reading {
+    rows: Vec<(u32, Range<usize>)>,
+    /// The first of `rows` that is not read to its end.
+    next: usize,
+    range: (i64, i64),
+    /// How many rows were passed.
+    passed: usize,
     fragment: Fragment,
 }
 
 /// The columns of a batch.
 struct Columns<'a> {
-    ids: &'a DictionaryArray<Int32Type>,
     times: &'a [i64],
     values: Option<&'a Float64Array>,
     digits: Option<(&'a Int64Array, &'a Float64Array)>,
@@ -64,10 +137,7 @@ impl<'a> Columns<'a> {
                 .column_by_name(name)?
                 .as_primitive_opt::<Float64Type>()
         };
-        let ids = batch.column_by_name("series_id");
-        let ids = ids.and_then(|column| column.as_dictionary_opt());
         Ok(Self {
-            ids: ids.ok_or_else(|| shape("series_id"))?,
             times: int("time").ok_or_else(|| shape("time"))?.values(),
             values: float("value"),
             digits: int("value_digits").zip(float("value_divisor")),
@@ -84,12 +154,14 @@ fn shape(column: &'static str) -> StoreError {
     }
 }
 
-impl<'a> Reading<'a> {
-    pub(super) fn new(wanted: &'a Wanted, range: (Millis, Millis)) -> Self {
+impl Reading {
+    /// Begins to read rows of series, of which those within `range` count.
+    pub(super) fn new(rows: Vec<(u32, Range<usize>)>, range: (Millis, Millis)) -> Self {
         Self {
-            wanted,
+            rows,
+            next: 0,
             range: (range.0.0, range.1.0),
-            places: None,
+            passed: 0,
             fragment: Fragment::default(),
         }
     }
@@ -98,37 +170,22 @@ impl<'a> Reading<'a> {
         self.fragment
     }
 
-    /// Adds the wanted rows of a batch.
+    /// Adds the wanted ones of the next rows.
     pub(super) fn take(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
         let columns = Columns::of(batch)?;
-        self.look_up(columns.ids.values())?;
-        let Some((_, places)) = self.places.take() else {
-            return Ok(());
-        };
-        let keys = columns.ids.keys().values();
-        let mut from = 0;
-        // Rows of one series follow each other.
-        for same in keys.chunk_by(|a, b| a == b) {
-            let to = from + same.len();
-            let place = usize::try_from(same[0]).ok().and_then(|at| places.get(at));
-            if let Some(place) = place.copied().flatten() {
-                self.take_rows(place, &columns, (from, to));
+        let (begin, end) = (self.passed, self.passed + batch.num_rows());
+        self.passed = end;
+        while let Some((place, rows)) = self.rows.get(self.next).cloned() {
+            let (from, to) = (rows.start.max(begin), rows.end.min(end));
+            if from < to {
+                self.take_rows(place, &columns, (from - begin, to - begin));
             }
-            from = to;
+            if rows.end > end {
+                // Goes on, or begins, in a later batch.
+                break;
+            }
+            self.next += 1;
         }
-        self.places = Some((Arc::clone(columns.ids.values()), places));
-        Ok(())
-    }
-
-    /// Finds the place of each id of a dictionary, unless it is that of the batch before.
-    fn look_up(&mut self, ids: &ArrayRef) -> Result<(), StoreError> {
-        if matches!(&self.places, Some((known, _)) if Arc::ptr_eq(known, ids)) {
-            return Ok(());
-        }
-        let column = ids
-            .as_binary_opt::<i32>()
-            .ok_or_else(|| shape("series_id"))?;
-        self.places = Some((Arc::clone(ids), self.wanted.places(column)));
         Ok(())
     }
 
