@@ -225,34 +225,40 @@ impl Eval<'_> {
         visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError> + Sync,
     ) -> Result<Vec<T>, QueryError> {
         let count = source.series.entries.len();
+        // Memory is read in the order of the series' numbers: neighbours there lie beside each other.
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_unstable_by_key(|place| source.series.numbers[*place]);
         let crew = &self.reading.crew;
         let chunks = crew.map(count.div_ceil(CHUNK_SERIES), |chunk| {
             let from = chunk * CHUNK_SERIES;
-            self.each_within(source, from..(from + CHUNK_SERIES).min(count), &visit)
+            let places = &order[from..(from + CHUNK_SERIES).min(count)];
+            self.each_within(source, places, &visit)
         })?;
-        Ok(chunks.into_iter().flatten().collect())
+        let mut seen: Vec<Option<T>> = Vec::new();
+        seen.resize_with(count, || None);
+        for (place, one) in chunks.into_iter().flatten() {
+            seen[place] = Some(one);
+        }
+        Ok(seen.into_iter().flatten().collect())
     }
 
-    /// As [`Self::each_of`], of the series of some places.
+    /// As [`Self::each_of`], of the series at some places, which are in the order of the series' numbers.
     fn each_within<T>(
         &self,
         source: &Source<'_>,
-        places: std::ops::Range<usize>,
+        places: &[usize],
         visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError>,
-    ) -> Result<Vec<T>, QueryError> {
-        let Some(first) = source.series.entries.get(places.start) else {
+    ) -> Result<Vec<(usize, T)>, QueryError> {
+        let entry = |place: usize| SeriesLabels::Stored(Arc::clone(&source.series.entries[place]));
+        let Some(first) = places.first() else {
             return Ok(Vec::new());
         };
-        // Memory is read in the order of the series' numbers.
-        let mut order: Vec<usize> = places.clone().collect();
-        order.sort_unstable_by_key(|place| source.series.numbers[*place]);
         let mut memory = source.snapshot.in_memory(source.interval.millis());
-        let mut raw = RawSeries::empty(SeriesLabels::Stored(Arc::clone(first)));
-        let mut seen: Vec<Option<T>> = Vec::new();
-        seen.resize_with(places.len(), || None);
-        for place in order {
+        let mut raw = RawSeries::empty(entry(*first));
+        let mut seen = Vec::with_capacity(places.len());
+        for place in places.iter().copied() {
             raw.clear();
-            raw.labels = SeriesLabels::Stored(Arc::clone(&source.series.entries[place]));
+            raw.labels = entry(place);
             for (time, value) in source.old.get(&place).into_iter().flatten() {
                 raw.push(*time, *value, 0);
             }
@@ -268,10 +274,10 @@ impl Eval<'_> {
                 raw.histograms.retain(|one| one.time >= source.interval.min);
             }
             if !raw.floats.is_empty() || !raw.histograms.is_empty() {
-                seen[place - places.start] = visit(&mut raw)?;
+                seen.extend(visit(&mut raw)?.map(|one| (place, one)));
             }
         }
-        Ok(seen.into_iter().flatten().collect())
+        Ok(seen)
     }
 }
 

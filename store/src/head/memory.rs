@@ -31,7 +31,8 @@ impl<'a> InMemory<'a> {
         let since = range.0.max(head.recent.since());
         let mut runs = Vec::new();
         if since <= range.1 {
-            runs.extend(head.recent.runs().map(run(since)));
+            let recent = head.recent.within((since, range.1));
+            runs.extend(recent.map(run(since)));
         }
         let unwritten = head.frozen.iter().chain(head.active.iter());
         runs.extend(unwritten.map(run(range.0)));

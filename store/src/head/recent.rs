@@ -17,15 +17,19 @@ pub(crate) struct Recent {
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     samples: Arc<Samples>,
+    first_time: i64,
     last_time: i64,
 }
 
 impl Kept {
     /// Sorted samples that a flush has written.
     pub(crate) fn new(samples: Arc<Samples>) -> Self {
-        let times = samples.points().iter().map(|point| point.time);
-        let last_time = times.max().unwrap_or(i64::MIN);
-        Self { samples, last_time }
+        let times = || samples.points().iter().map(|point| point.time);
+        Self {
+            first_time: times().min().unwrap_or(i64::MAX),
+            last_time: times().max().unwrap_or(i64::MIN),
+            samples,
+        }
     }
 }
 
@@ -40,9 +44,10 @@ impl Default for Recent {
 }
 
 impl Recent {
-    /// The samples, in the order of writing.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = &Arc<Samples>> {
-        self.kept.iter().map(|kept| &kept.samples)
+    /// The samples of the flushes that have any within a span of time, both ends inclusive; in the order of writing.
+    pub(super) fn within(&self, (first, last): (i64, i64)) -> impl Iterator<Item = &Arc<Samples>> {
+        let overlaps = move |kept: &&Kept| kept.first_time <= last && first <= kept.last_time;
+        self.kept.iter().filter(overlaps).map(|kept| &kept.samples)
     }
 
     /// Samples of files from this time on are all among these.
@@ -52,7 +57,8 @@ impl Recent {
 
     /// Memory that they take.
     pub(super) fn bytes(&self) -> usize {
-        self.runs().map(|run| run.memory_bytes()).sum()
+        let bytes = self.kept.iter().map(|kept| kept.samples.memory_bytes());
+        bytes.sum()
     }
 
     /// Keeps what a flush has written.
