@@ -39,7 +39,7 @@ def describe(path):
         "tenants": sorted({row["tenant"] for row in rows}),
         "dates": sorted({row["date"] for row in rows}),
         "columns": sorted(table.column_names),
-        "first": rows[0],
+        "first": rows[0] if rows else None,
     }
 
 

@@ -21,7 +21,7 @@ const BINS: usize = 10;
 const FOLDS: usize = 10;
 /// Confidence above which a wrong name does harm.
 const SURE: f64 = 0.7;
-/// Steps of Newton's method; it converges in fewer.
+/// Steps of Newton's method, and halvings of each; it converges in fewer.
 const STEPS: usize = 25;
 /// Weight that keeps a fit finite where right and wrong can be told apart without error.
 const RIDGE: f64 = 1e-3;
@@ -178,28 +178,57 @@ fn logistic((constant, slope): (f64, f64), confidence: f64) -> f64 {
 
 /// Constant and slope of the odds that fit best.
 ///
-/// Source: Platt, "Probabilistic outputs for support vector machines", 1999; by Newton's method.
+/// Source: Platt, "Probabilistic outputs for support vector machines", 1999; by Newton's method, with steps halved until they
+/// lead downhill, as in Lin, Lin, Weng, "A note on Platt's probabilistic outputs", Machine Learning 68 (2007).
 fn fit(judged: &[&Judged]) -> (f64, f64) {
-    let (mut constant, mut slope) = (0.0, 1.0);
+    let mut scale = (0.0, 1.0);
     for _ in 0..STEPS {
-        let (mut g0, mut g1) = (-RIDGE * constant, -RIDGE * (slope - 1.0));
-        let (mut h00, mut h01, mut h11) = (RIDGE, 0.0, RIDGE);
-        for one in judged {
-            let x = odds(one.confidence);
-            let said = logistic((constant, slope), one.confidence);
-            let miss = f64::from(u8::from(one.is_right)) - said;
-            let spread = said * (1.0 - said);
-            g0 += miss;
-            g1 += miss * x;
-            h00 += spread;
-            h01 += spread * x;
-            h11 += spread * x * x;
-        }
-        let determinant = h00 * h11 - h01 * h01;
-        constant += (h11 * g0 - h01 * g1) / determinant;
-        slope += (h00 * g1 - h01 * g0) / determinant;
+        let (constant, slope) = newton(judged, scale);
+        let here = loss(judged, scale);
+        let mut tried = (0..STEPS).map(|halvings| {
+            let share = 0.5_f64.powi(i32::try_from(halvings).unwrap_or(i32::MAX));
+            (scale.0 + share * constant, scale.1 + share * slope)
+        });
+        let Some(next) = tried.find(|next| loss(judged, *next) < here) else {
+            break;
+        };
+        scale = next;
     }
-    (constant, slope)
+    scale
+}
+
+/// Newton's step towards the least loss.
+fn newton(judged: &[&Judged], (constant, slope): (f64, f64)) -> (f64, f64) {
+    let (mut g0, mut g1) = (-RIDGE * constant, -RIDGE * (slope - 1.0));
+    let (mut h00, mut h01, mut h11) = (RIDGE, 0.0, RIDGE);
+    for one in judged {
+        let x = odds(one.confidence);
+        let said = logistic((constant, slope), one.confidence);
+        let miss = f64::from(u8::from(one.is_right)) - said;
+        let spread = said * (1.0 - said);
+        g0 += miss;
+        g1 += miss * x;
+        h00 += spread;
+        h01 += spread * x;
+        h11 += spread * x * x;
+    }
+    let determinant = h00 * h11 - h01 * h01;
+    (
+        (h11 * g0 - h01 * g1) / determinant,
+        (h00 * g1 - h01 * g0) / determinant,
+    )
+}
+
+/// How unlikely what happened is on a scale: the negative logarithm, and the ridge.
+fn loss(judged: &[&Judged], (constant, slope): (f64, f64)) -> f64 {
+    let ridge = RIDGE / 2.0 * (constant.powi(2) + (slope - 1.0).powi(2));
+    let unlikely = judged.iter().map(|one| {
+        let z = constant + slope * odds(one.confidence);
+        let against = if one.is_right { -z } else { z };
+        // ln(1 + e^against), which does not overflow.
+        against.max(0.0) + (-against.abs()).exp().ln_1p()
+    });
+    ridge + unlikely.sum::<f64>()
 }
 
 #[cfg(test)]
@@ -225,7 +254,10 @@ mod tests {
 
     #[test]
     fn a_fitted_scale_takes_boasting_back() {
-        let boastful = [judged(0.95, 60, 40), judged(0.6, 20, 80)].concat();
-        assert!(error(&cross_validated(&boastful)) < 0.1);
+        // Shares in the middle of bins: a fold with more that is right is judged by a scale that was fitted to less, which at the edge
+        // of two bins would part the right from the wrong.
+        let boastful = [judged(0.95, 65, 35), judged(0.6, 25, 75)].concat();
+        assert!(error(&boastful) > 0.3);
+        assert!(error(&cross_validated(&boastful)) < 0.02);
     }
 }
