@@ -24,10 +24,6 @@ use clap::Parser;
 
 use cli::{Cli, Command};
 
-/// As the server has it: memory is measured.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let done = match Cli::parse().command {

@@ -27,10 +27,6 @@ mod tenant;
 
 use clap::Parser;
 
-/// Takes less time than the C library's, and gives memory back that is not used.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     match command::run(cli::Cli::parse()) {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -49,7 +49,7 @@ impl Default for StoreConfig {
         Self {
             flush_rows: 1 << 20,
             flush_bytes: 256 << 20,
-            recent_bytes: 128 << 20,
+            recent_bytes: 512 << 20,
             flush_interval_seconds: 120,
             wal_segment_bytes: 64 << 20,
             wal_queue_appends: 1024,
