@@ -18,7 +18,7 @@ build: prerequisites
 	cargo build --locked -p demarc -p demarc-lab
 
 demo: build
-	cargo run --locked --quiet -p demarc-lab -- demo
+	target/debug/demarc-lab demo
 
 check: prerequisites
 	cargo fmt --all --check
