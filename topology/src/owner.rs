@@ -73,15 +73,18 @@ pub struct LocalName {
     pub en: String,
 }
 
-/// One row of the matrix.
+/// One row of the matrix: for entities, or for relations.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OwnerRule {
+#[serde(
+    deny_unknown_fields,
+    bound(deserialize = "M: Default + Deserialize<'de>")
+)]
+pub struct Rule<M> {
     /// Who answers for what matches.
     pub owner: OwnerId,
     /// What matches; all of it must.
     #[serde(default, rename = "match")]
-    pub when: OwnerMatch,
+    pub when: M,
     /// The contract, where it is not the party's own.
     #[serde(default)]
     pub contract: Option<String>,
@@ -96,27 +99,15 @@ pub struct OwnerRule {
     pub valid_to: Option<Nanos>,
 }
 
-/// One row of the matrix for relations.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EdgeRule {
-    /// Who answers for what matches.
-    pub owner: OwnerId,
-    /// What matches; all of it must.
-    #[serde(default, rename = "match")]
-    pub when: EdgeMatch,
-    /// The contract, where it is not the party's own.
-    #[serde(default)]
-    pub contract: Option<String>,
-    /// The on-call rota, where it is not the party's own.
-    #[serde(default)]
-    pub rota: Option<String>,
-    /// The first instant at which the rule is in force; always, when absent.
-    #[serde(default, deserialize_with = "instant")]
-    pub valid_from: Option<Nanos>,
-    /// The first instant at which it is in force no more; never, when absent.
-    #[serde(default, deserialize_with = "instant")]
-    pub valid_to: Option<Nanos>,
+/// A rule for entities.
+pub type OwnerRule = Rule<OwnerMatch>;
+/// A rule for relations.
+pub type EdgeRule = Rule<EdgeMatch>;
+
+impl<M> Rule<M> {
+    fn is_in_force(&self, at: Nanos) -> bool {
+        self.valid_from.is_none_or(|from| from <= at) && self.valid_to.is_none_or(|to| at < to)
+    }
 }
 
 /// Conditions on an entity; texts may hold `*` for any characters.
@@ -175,12 +166,12 @@ impl Responsibility {
             .map_err(|error| TopologyError::Responsibility(error.to_string()))?;
         for (at, rule) in read.rules.iter().enumerate() {
             let place = format!("rules[{at}]");
-            read.check(&place, &rule.owner, (rule.valid_from, rule.valid_to))?;
+            read.check(&place, rule)?;
             check_kind(&format!("{place}.match.kind"), rule.when.kind.as_deref())?;
         }
         for (at, rule) in read.edges.iter().enumerate() {
             let place = format!("edges[{at}]");
-            read.check(&place, &rule.owner, (rule.valid_from, rule.valid_to))?;
+            read.check(&place, rule)?;
             for (end, when) in [("from", &rule.when.from), ("to", &rule.when.to)] {
                 check_kind(&format!("{place}.match.{end}.kind"), when.kind.as_deref())?;
             }
@@ -195,21 +186,16 @@ impl Responsibility {
         Ok(read)
     }
 
-    fn check(
-        &self,
-        place: &str,
-        owner: &OwnerId,
-        valid: (Option<Nanos>, Option<Nanos>),
-    ) -> Result<(), TopologyError> {
-        if !self.parties.contains_key(owner) {
+    fn check<M>(&self, place: &str, rule: &Rule<M>) -> Result<(), TopologyError> {
+        if !self.parties.contains_key(&rule.owner) {
             let known: Vec<&str> = self.parties.keys().map(OwnerId::as_str).collect();
             return Err(TopologyError::Responsibility(format!(
                 "{place}.owner {:?}: must be one of the parties {}",
-                owner.0,
+                rule.owner.0,
                 known.join(", ")
             )));
         }
-        match valid {
+        match (rule.valid_from, rule.valid_to) {
             (Some(from), Some(to)) if from >= to => Err(TopologyError::Responsibility(format!(
                 "{place}.valid_to: must be after valid_from"
             ))),
@@ -220,10 +206,9 @@ impl Responsibility {
     /// Who answers for `entity` at `at`.
     pub fn answer_for(&self, entity: &Entity, at: Nanos) -> Option<Accountable> {
         let mut rules = self.rules.iter().enumerate();
-        let (place, rule) = rules.find(|(_, rule)| {
-            is_in_force((rule.valid_from, rule.valid_to), at) && rule.when.matches(entity)
-        })?;
-        Some(self.accountable((&rule.owner, &rule.contract, &rule.rota), place))
+        let (place, rule) =
+            rules.find(|(_, rule)| rule.is_in_force(at) && rule.when.matches(entity))?;
+        Some(self.accountable(rule, place))
     }
 
     /// Who answers for a relation between two entities at `at`.
@@ -236,13 +221,13 @@ impl Responsibility {
         let mut rules = self.edges.iter().enumerate();
         let found = rules.find(|(_, rule)| {
             let is_of_kind = rule.when.kind.as_deref();
-            is_in_force((rule.valid_from, rule.valid_to), at)
+            rule.is_in_force(at)
                 && is_of_kind.is_none_or(|kind| kind == relation.kind.as_str())
                 && rule.when.from.matches(from)
                 && rule.when.to.matches(to)
         });
         if let Some((place, rule)) = found {
-            return Some(self.accountable((&rule.owner, &rule.contract, &rule.rota), place));
+            return Some(self.accountable(rule, place));
         }
         let answer = self.answer_for(to, at)?;
         Some(Accountable {
@@ -251,19 +236,14 @@ impl Responsibility {
         })
     }
 
-    fn accountable(
-        &self,
-        (owner, contract, rota): (&OwnerId, &Option<String>, &Option<String>),
-        place: usize,
-    ) -> Accountable {
-        let party = self.parties.get(owner);
-        let own = |own: fn(&Party) -> Option<String>| party.and_then(own);
+    fn accountable<M>(&self, rule: &Rule<M>, place: usize) -> Accountable {
+        let party = self.parties.get(&rule.owner);
+        let own = |own: fn(&Party) -> &Option<String>| party.and_then(|party| own(party).clone());
+        let (contract, rota) = (rule.contract.clone(), rule.rota.clone());
         Accountable {
-            owner: owner.clone(),
-            contract: contract
-                .clone()
-                .or_else(|| own(|party| party.contract.clone())),
-            rota: rota.clone().or_else(|| own(|party| party.rota.clone())),
+            owner: rule.owner.clone(),
+            contract: contract.or_else(|| own(|party| &party.contract)),
+            rota: rota.or_else(|| own(|party| &party.rota)),
             rule: Some(place),
         }
     }
@@ -286,10 +266,6 @@ fn check_kind(place: &str, kind: Option<&str>) -> Result<(), TopologyError> {
             )))
         }
     }
-}
-
-fn is_in_force((from, to): (Option<Nanos>, Option<Nanos>), at: Nanos) -> bool {
-    from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to)
 }
 
 /// RFC 3339, or Unix seconds.
