@@ -53,14 +53,11 @@ struct Size {
 
 impl Size {
     fn from_arguments() -> Self {
-        let given: Vec<u64> = std::env::args()
-            .filter_map(|arg| arg.parse().ok())
-            .collect();
-        let or = |at: usize, default| given.get(at).copied().unwrap_or(default);
+        let [services, instances, series] = demarc_benches::numbers([5_000, 4, 50]);
         Self {
-            services: or(0, 5_000),
-            instances: or(1, 4),
-            series: or(2, 50),
+            services,
+            instances,
+            series,
         }
     }
 

@@ -35,18 +35,14 @@ struct Size {
 impl Size {
     /// A fifth of the entities are services, each with an operation, an instance, a pod, and its share of a node.
     fn from_arguments() -> Self {
-        let given: Vec<u64> = std::env::args()
-            .filter_map(|arg| arg.parse().ok())
-            .collect();
-        let or = |at: usize, default| given.get(at).copied().unwrap_or(default);
-        let (entities, relations) = (or(0, 100_000), or(1, 1_000_000));
+        let [entities, relations, seconds] = demarc_benches::numbers([100_000, 1_000_000, 20]);
         let services = entities / 5;
         Self {
             services,
             // Five relations of each service are none of its calls.
             calls_each: (relations / services.max(1)).saturating_sub(5).max(1),
             relations,
-            seconds: or(2, 20),
+            seconds,
         }
     }
 }
