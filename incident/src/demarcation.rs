@@ -1,6 +1,6 @@
 //! The loop around the pure core: alerts to incidents, incidents and questions to verdicts, verdicts to checks.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use demarc_proto::{Clock, EntityId, Nanos, TenantId, TimeRange};
 use demarc_query::Engine;
@@ -147,6 +147,8 @@ impl Demarcation {
         let _one_at_a_time = self.grouping.lock().await;
         let mut told: Vec<Incident> = Vec::new();
         let mut open = self.registry.open_ones().await?;
+        // Alerts of one evaluation fire at one time: the graph of each time is put together once.
+        let mut graphs: BTreeMap<Nanos, Arc<Graph>> = BTreeMap::new();
         for event in events {
             let Ok(alert) = IncidentAlert::try_from(event) else {
                 warn!(
@@ -157,7 +159,13 @@ impl Demarcation {
             };
             let known = open.len();
             let id = match event.transition {
-                Transition::Firing => Some(self.fire(&mut open, alert)),
+                Transition::Firing => {
+                    let at = Nanos(alert.fired_at);
+                    let graph = graphs
+                        .entry(at)
+                        .or_insert_with(|| self.topology.graph_at(at));
+                    Some(self.fire(&mut open, alert, graph))
+                }
                 Transition::Resolved => open.iter_mut().find_map(|incident| {
                     incident
                         .resolve(&alert, event.at)
@@ -179,12 +187,11 @@ impl Demarcation {
     }
 
     /// Puts a firing alert into the incident that it belongs to; returns that incident's id.
-    fn fire(&self, open: &mut Vec<Incident>, alert: IncidentAlert) -> String {
-        let graph = self.topology.graph_at(Nanos(alert.fired_at));
+    fn fire(&self, open: &mut Vec<Incident>, alert: IncidentAlert, graph: &Graph) -> String {
         let gap = Duration::from_secs(self.config.grouping_seconds);
         let home = open
             .iter_mut()
-            .find(|incident| incident.is_joined_by(&alert, &graph, gap));
+            .find(|incident| incident.is_joined_by(&alert, graph, gap));
         if let Some(home) = home {
             home.join(alert);
             return home.id.clone();

@@ -1,5 +1,7 @@
 //! All that a demarcation looks at, as one document: the pure core needs nothing else.
 
+mod signals;
+
 use std::{collections::BTreeMap, fmt};
 
 use demarc_proto::{EntityId, OwnerId};
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     GapFacts, MissingSignal, OperationFacts, OwnFacts, Shift, SymptomKind, verdict::StoredQuery,
 };
+
+pub use signals::Signals;
 
 /// All that a demarcation looks at. Times are Unix nanoseconds, durations milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +64,7 @@ pub struct Evidence {
     pub carriers: BTreeMap<EntityId, Vec<EntityId>>,
     /// What metrics say.
     #[serde(default)]
-    pub signals: Vec<SignalFact>,
+    pub signals: Signals,
     /// Processes on those hosts.
     #[serde(default)]
     pub processes: Vec<ProcessFact>,
@@ -308,9 +312,7 @@ pub struct ChangeFact {
 impl Evidence {
     /// The fact of one signal of one entity.
     pub(crate) fn signal(&self, entity: &EntityId, signal: Signal) -> Option<&SignalFact> {
-        self.signals
-            .iter()
-            .find(|fact| fact.entity == *entity && fact.signal == signal)
+        self.signals.get(entity, signal)
     }
 
     /// What an entity is; `None` where neither the graph nor its id says so.

@@ -27,7 +27,7 @@ use demarc_query::Engine;
 use demarc_topology::{Graph, Responsibility};
 
 use crate::{
-    Evidence, IncidentConfig, IncidentError, Symptom, SymptomKind,
+    Evidence, IncidentConfig, IncidentError, Signals, Symptom, SymptomKind,
     demarcate::strongest,
     evidence::EntityFacts,
     shift::{Point, change_point, steps_up_clearly},
@@ -130,7 +130,7 @@ impl Sources<'_> {
             own_times: BTreeMap::new(),
             trace_ms: None,
             carriers: scope.carriers.clone(),
-            signals: Vec::new(),
+            signals: Signals::default(),
             processes: Vec::new(),
             changes: Vec::new(),
             missing: Vec::new(),

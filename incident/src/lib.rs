@@ -35,7 +35,7 @@ pub use demarcation::{Demarcation, Question, Round, Verification};
 pub use error::IncidentError;
 pub use evidence::{
     CallFacts, ChangeFact, EntityFacts, Evidence, LevelFacts, LevelHistory, LevelPoint,
-    ProcessFact, ServiceFacts, Side, Signal, SignalFact,
+    ProcessFact, ServiceFacts, Side, Signal, SignalFact, Signals,
 };
 pub use incident::{Incident, IncidentAlert, IncidentState, TimelineEntry};
 pub use registry::Registry;

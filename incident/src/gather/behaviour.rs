@@ -1,7 +1,7 @@
 //! Reads spans and log lines, and notes what they tell of operations and durations.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -25,7 +25,9 @@ use crate::{Evidence, IncidentConfig, IncidentError};
 /// Spans and log lines of the tenants that are in scope.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
-    pub(crate) spans: Vec<Span>,
+    spans: Vec<Span>,
+    /// Places in `spans` of each service's, each span once.
+    of_service: BTreeMap<EntityId, Vec<u32>>,
     records: Vec<Record>,
 }
 
@@ -41,17 +43,15 @@ pub(crate) async fn read(
         return Ok(known);
     }
     let names = names(graph, scope);
-    let mut telling = Telling::default();
+    let (mut spans, mut records) = (Vec::new(), Vec::new());
     for tenant in &scope.tenants {
         for range in &key.1 {
-            let spans = spans::read(engine, tenant, *range, config.max_spans).await?;
-            telling.spans.extend(spans);
+            spans.extend(spans::read(engine, tenant, *range, config.max_spans).await?);
             let limit = (*range, config.max_log_lines);
-            let records = logs::read(engine, tenant, limit, &names).await?;
-            telling.records.extend(records);
+            records.extend(logs::read(engine, tenant, limit, &names).await?);
         }
     }
-    let telling = Arc::new(telling);
+    let telling = Arc::new(Telling::of(spans, records));
     shared.keep_telling(key, &telling);
     Ok(telling)
 }
@@ -70,28 +70,40 @@ fn names(graph: &Graph, scope: &Scope) -> Names {
 }
 
 impl Telling {
+    /// Sorts spans by their service. One that was sent twice counts once.
+    fn of(spans: Vec<Span>, records: Vec<Record>) -> Self {
+        let mut of_service: BTreeMap<EntityId, Vec<u32>> = BTreeMap::new();
+        let mut known: HashSet<(&[u8], &[u8])> = HashSet::with_capacity(spans.len());
+        for (place, span) in (0..).zip(&spans) {
+            if !known.insert((&span.trace, &span.id)) {
+                continue;
+            }
+            match of_service.get_mut(&span.service) {
+                Some(places) => places.push(place),
+                None => drop(of_service.insert(span.service.clone(), vec![place])),
+            }
+        }
+        Self {
+            spans,
+            of_service,
+            records,
+        }
+    }
+
     /// Number of spans and log lines.
     pub(crate) fn size(&self) -> usize {
         self.spans.len() + self.records.len()
     }
 
-    /// The spans of services in scope; of all services where these are few enough to be looked at. A span that was sent twice is one.
+    /// The spans of services in scope, in the order in which they were read; of all services where these are few enough to be looked at.
     pub(crate) fn spans_of(&self, scope: &Scope, config: &IncidentConfig) -> Vec<&Span> {
-        let services: BTreeSet<&EntityId> = self.spans.iter().map(|span| &span.service).collect();
-        let is_wanted = |service: &EntityId| {
-            services.len() <= config.max_entities || scope.entities.contains(service)
-        };
-        let wanted: HashSet<&EntityId> = services
-            .iter()
-            .copied()
-            .filter(|one| is_wanted(one))
-            .collect();
-        let mut known: HashSet<(&[u8], &[u8])> = HashSet::with_capacity(self.spans.len());
-        self.spans
-            .iter()
-            .filter(|span| wanted.contains(&span.service))
-            .filter(|span| known.insert((&span.trace, &span.id)))
-            .collect()
+        let are_few = self.of_service.len() <= config.max_entities;
+        let wanted = self.of_service.iter();
+        let wanted = wanted.filter(|(service, _)| are_few || scope.entities.contains(*service));
+        let mut places: Vec<u32> = wanted.flat_map(|(_, places)| places).copied().collect();
+        places.sort_unstable();
+        let spans = places.into_iter();
+        spans.map(|place| &self.spans[place as usize]).collect()
     }
 
     /// Notes what `spans` and log lines tell of operations, calls and services.

@@ -30,9 +30,10 @@ pub(crate) async fn read(
     }
     let mut sides: BTreeMap<(String, String), [BTreeMap<i64, f64>; 2]> = BTreeMap::new();
     for (side, metric) in [CLIENT, SERVER].into_iter().enumerate() {
-        for (labels, points) in series.all_samples(&format!("{metric}{MEDIAN}")).await? {
-            let medians = &mut sides.entry(ends(&labels)).or_default()[side];
-            medians.extend(points.into_iter().map(|(at, seconds)| (at.0, seconds)));
+        let found = series.all_samples(&format!("{metric}{MEDIAN}")).await?;
+        for (labels, points) in found.iter() {
+            let medians = &mut sides.entry(ends(labels)).or_default()[side];
+            medians.extend(points.iter().map(|(at, seconds)| (at.0, *seconds)));
         }
     }
     for ((client, server), [client_seconds, server_seconds]) in sides {

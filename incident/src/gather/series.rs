@@ -59,8 +59,8 @@ impl<'a> Series<'a> {
     }
 
     /// Evaluates a query at the steps of every range; points of all ranges together.
-    pub(crate) async fn steps(&self, query: &str) -> Result<Found, IncidentError> {
-        let mut found: BTreeMap<Labels, Vec<Point>> = BTreeMap::new();
+    pub(crate) async fn steps(&self, query: &str) -> Result<Arc<Found>, IncidentError> {
+        let mut found = Vec::new();
         for range in self.window.ranges() {
             let step = self.window.step.max(range.duration() / MAX_POINTS);
             let params = RangeParams {
@@ -68,11 +68,9 @@ impl<'a> Series<'a> {
                 end: range.end().to_millis(),
                 step: Duration::from_millis(u64::try_from(step.as_millis()).unwrap_or(u64::MAX)),
             };
-            for (labels, points) in self.range(query, params).await?.iter() {
-                found.entry(labels.clone()).or_default().extend(points);
-            }
+            found.push(self.range(query, params).await?);
         }
-        Ok(found.into_iter().collect())
+        Ok(joined(found))
     }
 
     async fn range(&self, query: &str, params: RangeParams) -> Result<Arc<Found>, IncidentError> {
@@ -107,14 +105,12 @@ impl<'a> Series<'a> {
     }
 
     /// The samples of a selection within every range, those of all ranges together.
-    pub(crate) async fn all_samples(&self, selector: &str) -> Result<Found, IncidentError> {
-        let mut found: BTreeMap<Labels, Vec<Point>> = BTreeMap::new();
+    pub(crate) async fn all_samples(&self, selector: &str) -> Result<Arc<Found>, IncidentError> {
+        let mut found = Vec::new();
         for range in self.window.ranges() {
-            for (labels, points) in self.samples(selector, range).await?.iter() {
-                found.entry(labels.clone()).or_default().extend(points);
-            }
+            found.push(self.samples(selector, range).await?);
         }
-        Ok(found.into_iter().collect())
+        Ok(joined(found))
     }
 
     /// A query in PromQL over the disturbance and the time before it.
@@ -131,6 +127,24 @@ impl<'a> Series<'a> {
     }
 }
 
+/// The points of all ranges together, sorted by their labels.
+fn joined(mut ranges: Vec<Arc<Found>>) -> Arc<Found> {
+    if ranges.len() == 1 {
+        return ranges.remove(0);
+    }
+    let mut joined: BTreeMap<&Labels, Vec<Point>> = BTreeMap::new();
+    for (labels, points) in ranges.iter().flat_map(|found| found.iter()) {
+        joined.entry(labels).or_default().extend(points);
+    }
+    let joined = joined.into_iter();
+    Arc::new(
+        joined
+            .map(|(labels, points)| (labels.clone(), points))
+            .collect(),
+    )
+}
+
+/// The series of an answer, sorted by their labels.
 fn points(value: Value) -> Found {
     let Value::Matrix(series) = value else {
         return Vec::new();
@@ -141,5 +155,7 @@ fn points(value: Value) -> Found {
             .filter_map(|point| -> Option<Point> { Some((point.time.to_nanos(), point.float()?)) });
         (labels, numbers.collect())
     };
-    series.into_iter().map(numbers).collect()
+    let mut found: Found = series.into_iter().map(numbers).collect();
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    found
 }
