@@ -69,11 +69,13 @@ pub enum EntityKind {
     Probe,
     /// A third party that sends no telemetry.
     External,
+    /// What telemetry names as an entity of a type that no table gives a kind.
+    Component,
 }
 
 impl EntityKind {
     /// All kinds.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Service,
         Self::Operation,
         Self::Instance,
@@ -104,6 +106,7 @@ impl EntityKind {
         Self::Dns,
         Self::Probe,
         Self::External,
+        Self::Component,
     ];
 
     /// The kind's word, with which its ids begin.
@@ -139,6 +142,7 @@ impl EntityKind {
             Self::Dns => "dns",
             Self::Probe => "probe",
             Self::External => "external",
+            Self::Component => "component",
         }
     }
 
@@ -150,7 +154,9 @@ impl EntityKind {
     /// The layer that the kind belongs to.
     pub fn layer(self) -> Layer {
         match self {
-            Self::Service | Self::Operation | Self::Instance | Self::Function => Layer::Application,
+            Self::Service | Self::Operation | Self::Instance | Self::Function | Self::Component => {
+                Layer::Application
+            }
             Self::Gateway | Self::Database | Self::Cache | Self::Queue => Layer::Middleware,
             Self::Cluster | Self::Namespace | Self::Workload | Self::Pod | Self::Container => {
                 Layer::Platform

@@ -143,17 +143,29 @@ fn ground(seen: &ResourceObservation) -> Vec<Sighting> {
     if let Some(name) = pod_name(resource) {
         ground.push(shared(EntityKind::Pod, &name, "k8s."));
     }
-    let node = resource.str("k8s.node.name");
-    if let Some(node) = node {
+    if let Some(node) = resource.str("k8s.node.name") {
         ground.push(shared(EntityKind::Node, node, "k8s.node."));
     }
-    let host = resource.str("host.name").or(resource.str("host.id"));
-    // Within Kubernetes, `host.name` is the pod's own name: it is no host.
-    let is_pods_own = host.is_some() && host == resource.str("k8s.pod.name");
-    if let Some(host) = host.filter(|host| !is_pods_own && Some(*host) != node) {
+    if let Some(host) = host(resource) {
         ground.push(shared(EntityKind::Host, host, "host."));
     }
     ground
+}
+
+/// The name of a resource's host, where that is a machine of its own. Within Kubernetes, `host.name` is the pod's own name, or the
+/// node's.
+pub(crate) fn host(resource: &Attributes) -> Option<&str> {
+    let host = resource.str("host.name").or(resource.str("host.id"))?;
+    let others = [resource.str("k8s.pod.name"), resource.str("k8s.node.name")];
+    (!others.contains(&Some(host))).then_some(host)
+}
+
+/// Whose telemetry a resource is of: an instance, its service, or what that would run on.
+pub(crate) fn teller(seen: &ResourceObservation) -> Option<EntityId> {
+    let instance = instance(&seen.tenant, &seen.resource);
+    let own = instance.or_else(|| service(&seen.tenant, &seen.resource));
+    let teller = own.or_else(|| ground(seen).into_iter().next());
+    teller.map(|teller| teller.id)
 }
 
 /// The name of a resource's pod: within its namespace, and within its cluster where that is told.

@@ -4,12 +4,14 @@
 //! that a rule names becomes entities and relations, with the exporter as their source.
 
 mod apply;
+mod entity_type;
 mod rule;
 mod template;
 mod tie;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+pub(crate) use entity_type::EntityType;
 pub(crate) use rule::{EntityRule, Rule};
 pub(crate) use tie::{NAME, TieRule};
 
@@ -48,8 +50,8 @@ pub struct Mappings {
     /// Metrics of known exporters, as globs, each with the exporter's name.
     covered: Vec<(String, String)>,
     pub(crate) ties: Vec<TieRule>,
-    /// Kinds of the entities that OTLP entity references name by their type.
-    pub(crate) entity_types: BTreeMap<String, EntityKind>,
+    /// What OTLP entity references name, by their type or a glob over types.
+    pub(crate) entity_types: BTreeMap<String, EntityType>,
 }
 
 impl Mappings {
@@ -89,15 +91,21 @@ impl Mappings {
             let tie = TieRule::of(text).map_err(|fault| wrong(format!("ties[{at}]"), fault))?;
             self.ties.push(tie);
         }
-        for (name, word) in file.entity_types {
-            let kind = rule::kind(&word);
-            let kind = kind.map_err(|fault| wrong(format!("entity_types.{name}"), fault))?;
-            self.entity_types.insert(name, kind);
+        for (name, text) in file.entity_types {
+            let read = EntityType::of(text);
+            let read = read.map_err(|fault| wrong(format!("entity_types.{name}"), fault))?;
+            self.entity_types.insert(name, read);
         }
         let covered = file.covers.into_iter();
         self.covered
             .extend(covered.map(|glob| (glob, exporter.to_owned())));
         Ok(())
+    }
+
+    /// Whether entities of a kind are tied to others by equal values.
+    pub(crate) fn is_tied(&self, kind: EntityKind) -> bool {
+        let mut ties = self.ties.iter();
+        ties.any(|tie| tie.from == kind || tie.to == kind)
     }
 
     /// The metrics whose series tell of entities: what `ingest` is to look out for.

@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 
 use demarc_proto::{
-    AttrValue, Attributes, Labels, Nanos, ResourceObservation, SeriesObservation, TenantId,
+    AttrValue, Attributes, EntityRef, Labels, Nanos, ResourceObservation, SeriesObservation,
+    TenantId,
 };
 
-use super::{EntityRule, Mappings, Rule, template::Variables};
+use super::{EntityRule, Mappings, Rule, entity_type, template::Variables};
 use crate::{
-    CallStats, EntityKind, Provenance, TopologyConfig,
+    CallStats, EntityKind, Layer, Provenance, RelationKind, TopologyConfig,
     entity::VIRTUAL,
     history::{Claim, Sighting, Tie, Told},
+    identify,
     state::State,
 };
 
@@ -71,28 +73,55 @@ impl Mappings {
         self.entity_refs(state, seen, config);
     }
 
-    /// Notes the entities that a resource names by type and id, where a table says what the type is.
+    /// Notes the entities that a resource names by type and id. Where attributes name the same one, it has that name.
     fn entity_refs(&self, state: &mut State, seen: &ResourceObservation, config: &TopologyConfig) {
+        let teller = identify::teller(seen);
         for one in &seen.entities {
-            let Some(kind) = self.entity_types.get(&one.kind).copied() else {
+            let Some(named) = self.entity_ref(seen, one) else {
                 continue;
             };
-            let values = one.id_keys.iter().map(|key| seen.resource.text(key));
-            let Some(values) = values.collect::<Option<Vec<_>>>() else {
-                continue;
-            };
-            let name = values.join("/");
-            let keys = one.id_keys.iter().chain(&one.description_keys);
-            let told = keys.filter_map(|key| {
-                let value = seen.resource.text(key)?.into_owned();
-                Some((key.as_str(), AttrValue::Str(value)))
-            });
-            let attributes: Attributes = told.collect();
-            let claim = Claim::of(Provenance::EntityRef);
-            let sighting = sighting(kind, &name, &seen.tenant, (claim, attributes));
-            state.entity(sighting, (seen.at, seen.at), config);
+            let is_used = teller.as_ref().filter(|_| is_used(named.told.kind));
+            if let Some(teller) = is_used.filter(|teller| **teller != named.id) {
+                let key = (teller.clone(), named.id.clone(), RelationKind::Uses);
+                let (during, none) = ((seen.at, seen.at), CallStats::default());
+                state.relation(key, Provenance::EntityRef, during, none, config);
+            }
+            state.entity(named, (seen.at, seen.at), config);
         }
     }
+
+    fn entity_ref(&self, seen: &ResourceObservation, one: &EntityRef) -> Option<Sighting> {
+        let found = entity_type::find(&self.entity_types, &one.kind)?;
+        let kind = found.kind?;
+        if kind == EntityKind::Host && identify::host(&seen.resource).is_none() {
+            return None;
+        }
+        let values = one.id_keys.iter().map(|key| seen.resource.text(key));
+        let values = values.map(|value| value.map(Cow::into_owned));
+        let values = values.collect::<Option<Vec<String>>>()?;
+        let mut name = found.name(&OfResource(&seen.resource), &values);
+        if name.is_empty() {
+            return None;
+        }
+        if kind == EntityKind::Component {
+            // Things of two types may have one name.
+            name = format!("{}/{name}", one.kind);
+        }
+        let keys = one.id_keys.iter().chain(&one.description_keys);
+        let told = keys.filter_map(|key| {
+            let value = seen.resource.text(key)?.into_owned();
+            Some((key.as_str(), AttrValue::Str(value)))
+        });
+        let mut attributes: Attributes = told.collect();
+        attributes.set("otel.entity.type", AttrValue::from(one.kind.as_str()));
+        let claim = Claim::of(Provenance::EntityRef);
+        Some(sighting(kind, &name, &seen.tenant, (claim, attributes)))
+    }
+}
+
+/// Whether whatever names such an entity uses it: what carries it, and what it is a part of, attributes tell.
+fn is_used(kind: EntityKind) -> bool {
+    kind == EntityKind::Component || matches!(kind.layer(), Layer::Middleware | Layer::Storage)
 }
 
 fn note(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
+    entity_type::EntityTypeText,
     template::{Template, Variables},
     tie::TieText,
 };
@@ -24,7 +25,7 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) ties: Vec<TieText>,
     #[serde(default)]
-    pub(crate) entity_types: BTreeMap<String, String>,
+    pub(crate) entity_types: BTreeMap<String, EntityTypeText>,
 }
 
 /// A rule as it is written.
