@@ -19,8 +19,10 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// How often the responsibility file is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often the topology is written to the store.
-const PERSIST: Duration = Duration::from_secs(30);
+/// How often what is new in the topology is written to the store: what a crash can lose of it.
+const PERSIST_NEW: Duration = Duration::from_secs(2);
+/// Every so many times, what goes on is written as well.
+const PERSIST_ALL: u64 = 15;
 
 /// Starts every loop.
 pub(crate) fn start(
@@ -61,9 +63,15 @@ async fn span_metrics(app: Arc<App>, stop: CancellationToken) {
 }
 
 async fn persist(app: Arc<App>, stop: CancellationToken) {
-    let mut ticks = ticks(PERSIST);
+    let mut ticks = ticks(PERSIST_NEW);
+    let mut count: u64 = 0;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Err(failure) = app.topology.persist().await {
+        count += 1;
+        let written = match count.is_multiple_of(PERSIST_ALL) {
+            true => app.topology.persist().await,
+            false => app.topology.persist_new().await,
+        };
+        if let Err(failure) = written {
             error!(failure = chain(&failure), "topology was not written");
         }
     }

@@ -24,18 +24,21 @@ pub struct Graph {
 
 impl Graph {
     /// A graph out of its parts: relations that have the same ends and kind are joined, those without an end are left out.
-    pub fn new(at: Nanos, entities: BTreeMap<EntityId, Entity>, relations: Vec<Relation>) -> Self {
-        let mut joined: BTreeMap<_, Relation> = BTreeMap::new();
-        for one in relations {
-            if !entities.contains_key(&one.from) || !entities.contains_key(&one.to) {
-                continue;
+    pub fn new(
+        at: Nanos,
+        entities: BTreeMap<EntityId, Entity>,
+        mut relations: Vec<Relation>,
+    ) -> Self {
+        relations.retain(|one| entities.contains_key(&one.from) && entities.contains_key(&one.to));
+        // Stable: of those that are joined, the first told stays the first.
+        relations.sort_by(|a, b| a.place().cmp(&b.place()));
+        relations.dedup_by(|other, known| {
+            let is_same = other.place() == known.place();
+            if is_same {
+                known.join(other);
             }
-            joined
-                .entry((one.from.clone(), one.to.clone(), one.kind))
-                .and_modify(|known| known.join(&one))
-                .or_insert(one);
-        }
-        let relations: Vec<Relation> = joined.into_values().collect();
+            is_same
+        });
         let mut by_target: Vec<u32> = (0..relations.len() as u32).collect();
         by_target.sort_by(|a, b| {
             let (a, b) = (&relations[*a as usize], &relations[*b as usize]);
@@ -143,6 +146,11 @@ impl Graph {
 }
 
 impl Relation {
+    /// Its ends and kind: of those that have the same, a graph has one.
+    fn place(&self) -> (&EntityId, &EntityId, RelationKind) {
+        (&self.from, &self.to, self.kind)
+    }
+
     /// Takes in the same relation under another name of its end.
     fn join(&mut self, other: &Self) {
         if other.confidence > self.confidence {

@@ -1,6 +1,6 @@
 //! One entity and one relation through time, as the signals told of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{cmp::Ordering, fmt, sync::Arc, time::Duration};
 
 use demarc_proto::{Attributes, EntityId, Nanos, TenantId};
 
@@ -89,8 +89,6 @@ pub(crate) struct Version {
 pub(crate) struct EntityHistory {
     pub(crate) id: EntityId,
     pub(crate) versions: Vec<Version>,
-    /// Whether it ever was a name that others call by; everything else is reached as itself.
-    pub(crate) is_name: bool,
     /// Whether it waits to be written to the store.
     pub(crate) is_queued: bool,
 }
@@ -129,7 +127,6 @@ impl EntityHistory {
         Self {
             id,
             versions: Vec::new(),
-            is_name: false,
             is_queued: false,
         }
     }
@@ -155,7 +152,6 @@ impl EntityHistory {
             self.versions
                 .swap_remove(oldest.expect("there are MAX_VERSIONS"));
         }
-        self.is_name |= told.attributes.0.contains_key(crate::entity::VIRTUAL);
         let mut seen = Intervals::default();
         seen.widen(during, (), gap);
         let told = Arc::new(told);
@@ -182,9 +178,19 @@ impl EntityHistory {
             trust(a)
                 .total_cmp(&trust(b))
                 .then(a_seen.first.cmp(&b_seen.first))
-                .then_with(|| a.order().cmp(&b.order()))
+                .then_with(|| a.compared(b))
         });
         alive
+    }
+
+    /// What the entity is at `at`; `None` when nothing tells of it then.
+    pub(crate) fn kind_at(&self, at: Nanos, config: &TopologyConfig) -> Option<EntityKind> {
+        let alive = self.versions.iter().filter(|version| {
+            let gap = version.told.claim.gap(config.entity_gap());
+            version.seen.alive(at, gap).is_some()
+        });
+        // A service that also says what database it is, is that database.
+        alive.map(|version| version.told.kind).max()
     }
 
     /// The entity at `at`; `None` when nothing tells of it then.
@@ -200,7 +206,6 @@ impl EntityHistory {
             last: seen.last,
         };
         for (told, seen) in &alive {
-            // A service that also says what database it is, is that database.
             known.kind = known.kind.max(told.kind);
             // Told of by two tenants, it is shared.
             if known.tenant != told.tenant {
@@ -243,6 +248,24 @@ impl EntityHistory {
 }
 
 impl Told {
+    /// Orders things that are told, whatever order they were told in.
+    fn compared(&self, other: &Self) -> Ordering {
+        let own = (&self.claim, self.kind, &self.name, &self.tenant);
+        let others = (&other.claim, other.kind, &other.name, &other.tenant);
+        own.cmp(&others).then_with(|| {
+            let pairs = self
+                .attributes
+                .iter()
+                .map(|(key, value)| (key, value.text()));
+            pairs.cmp(
+                other
+                    .attributes
+                    .iter()
+                    .map(|(key, value)| (key, value.text())),
+            )
+        })
+    }
+
     /// A text that orders what is told, whatever order it was told in.
     pub(crate) fn order(&self) -> String {
         let pairs: Vec<String> = self

@@ -39,7 +39,7 @@ pub use layer::Layer;
 pub use mapping::Mappings;
 pub use owner::{
     Accountable, EdgeMatch, EdgeRule, LocalName, OwnerChange, OwnerMatch, OwnerRule, Party,
-    PartyKind, Responsibility, Review,
+    PartyKind, Responsibility, Review, Rule,
 };
 pub use problem::{Conflict, ConflictKind, Problems, UnmappedMetric};
 pub use relation::{CallStats, Provenance, Relation, RelationKind};

@@ -31,6 +31,9 @@ pub(crate) struct State {
     pub(crate) graph: StableDiGraph<EntityHistory, RelationHistory>,
     index: HashMap<EntityId, NodeIndex>,
     edges: HashMap<(NodeIndex, NodeIndex, Tie), EdgeIndex>,
+    /// Whether a node ever was a name that others call by; everything else is reached as itself. Beside the graph, since whoever looks
+    /// at a node's neighbours asks it of each.
+    names: Vec<bool>,
     /// The tables by which series and resources are read.
     pub(crate) mappings: Arc<Mappings>,
     /// Who ever had a value of an attribute that ties entities: the attribute, the value, the nodes.
@@ -76,6 +79,7 @@ impl State {
         let Some(node) = self.place(&sighting.id, config) else {
             return;
         };
+        self.names[node.index()] |= sighting.told.attributes.0.contains_key(VIRTUAL);
         if self.graph[node].note(sighting.told, during, config) == Noted::New {
             self.index_values(node);
         }
@@ -125,7 +129,7 @@ impl State {
                 edge
             }
         };
-        self.graph[from].is_name |= kind == Tie::Alias;
+        self.names[from.index()] |= kind == Tie::Alias;
         self.graph[edge].note(claim, during, calls, config);
         self.touch_edge(edge);
     }
@@ -175,7 +179,15 @@ impl State {
         }
         let node = self.graph.add_node(EntityHistory::new(id.clone()));
         self.index.insert(id.clone(), node);
+        // The place of one that was forgotten is given away again.
+        self.names.resize(self.graph.node_bound(), false);
+        self.names[node.index()] = false;
         Some(node)
+    }
+
+    /// Whether a node ever was a name that others call by.
+    pub(crate) fn is_name(&self, node: NodeIndex) -> bool {
+        self.names[node.index()]
     }
 
     /// The node of an entity.

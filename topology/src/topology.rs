@@ -21,8 +21,10 @@ use crate::{
     view::View,
 };
 
-/// Observations that are merged, and nodes that are read, before others get their turn.
+/// Nodes that are read before others get their turn.
 const TURN: usize = 512;
+/// Observations that are merged before others get their turn: whoever asks waits for no more than these.
+const MERGE_TURN: usize = 64;
 
 /// Turns of forgetting after each writing.
 const FORGET_TURNS: usize = 50;
@@ -88,7 +90,7 @@ impl Topology {
 
     /// Takes observations in, in any order.
     pub fn observe(&self, observations: &[Observation]) {
-        for turn in observations.chunks(TURN) {
+        for turn in observations.chunks(MERGE_TURN) {
             let mut state = self.state.write();
             for observation in turn {
                 merge(&mut state, observation, &self.config);
@@ -313,6 +315,12 @@ impl Topology {
         Ok(report)
     }
 
+    /// Writes what is new to the store; what goes on is left to [`Self::persist`].
+    #[tracing::instrument(skip_all, err)]
+    pub async fn persist_new(&self) -> Result<(), TopologyError> {
+        self.write_queued(Amount::Due).await
+    }
+
     /// Writes what is new or has grown by much to the store, and forgets what is older than the history that is kept.
     #[tracing::instrument(skip_all, err)]
     pub async fn persist(&self) -> Result<(), TopologyError> {
@@ -332,6 +340,10 @@ impl Topology {
 
     async fn write(&self, amount: Amount) -> Result<(), TopologyError> {
         self.state.write().queue_later();
+        self.write_queued(amount).await
+    }
+
+    async fn write_queued(&self, amount: Amount) -> Result<(), TopologyError> {
         let matrix = self.responsibility();
         let owners = (&*matrix, self.clock.now());
         let mut rows = RowsByTenant::new();

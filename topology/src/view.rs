@@ -132,7 +132,7 @@ impl View<'_> {
     /// Whom `caller` reaches when it calls `name`: the instrumented entity that last answered to it under that name, else the
     /// name itself.
     pub(crate) fn reached(&self, caller: NodeIndex, name: NodeIndex) -> Reached {
-        if !self.state.graph[name].is_name {
+        if !self.state.is_name(name) {
             return Reached::itself(name);
         }
         let candidates = self.answering(caller, name);
@@ -228,6 +228,10 @@ impl View<'_> {
         direction: Direction,
     ) -> Vec<(NodeIndex, RelationKind, f64)> {
         let mut found = Vec::new();
+        let kind = self.state.graph[node].kind_at(self.at, self.config);
+        let Some(kind) = kind.filter(|kind| self.state.mappings.is_tied(*kind)) else {
+            return found;
+        };
         let Some(known) = self.known(node) else {
             return found;
         };
@@ -236,7 +240,7 @@ impl View<'_> {
                 Direction::Outgoing => (tie.from, &tie.by, tie.to, &tie.with),
                 Direction::Incoming => (tie.to, &tie.with, tie.from, &tie.by),
             };
-            if known.kind != own {
+            if kind != own {
                 continue;
             }
             let Some(value) = known.value(by) else {
@@ -282,7 +286,8 @@ impl View<'_> {
             .collect()
     }
 
-    /// The nodes within `depth` steps of `start`, nearest first, `most` at the most; of those of one step, the first by their ids.
+    /// The nodes within `depth` steps of `start`, nearest first, `most` at the most; of one step, first what is tied to the first of the
+    /// step before, by their ids.
     pub(crate) fn around(
         &self,
         start: NodeIndex,
@@ -291,26 +296,20 @@ impl View<'_> {
     ) -> Vec<NodeIndex> {
         let mut seen = HashSet::from([start]);
         let mut found = vec![start];
-        let mut ring = vec![start];
+        let mut ring = 0..1;
         for _ in 0..depth {
-            let mut next: Vec<NodeIndex> = Vec::new();
-            for node in &ring {
-                for other in self.neighbours(*node) {
-                    if seen.insert(other) && may_see(other) {
-                        next.push(other);
-                    }
+            for at in ring.clone() {
+                let mut next = self.neighbours(found[at]);
+                next.retain(|other| seen.insert(*other) && may_see(*other));
+                next.sort_unstable_by(|a, b| self.id(*a).cmp(self.id(*b)));
+                found.extend(next);
+                // Who has thousands of neighbours may fill the answer before the rest is asked for its own.
+                if found.len() >= most {
+                    found.truncate(most);
+                    return found;
                 }
             }
-            let room = most.saturating_sub(found.len());
-            if room < next.len() {
-                next.select_nth_unstable_by(room, |a, b| self.id(*a).cmp(self.id(*b)));
-                next.truncate(room);
-            }
-            found.extend(&next);
-            if found.len() >= most {
-                break;
-            }
-            ring = next;
+            ring = ring.end..found.len();
         }
         found
     }

@@ -50,26 +50,25 @@ impl Graph {
         downward.chain(parts).filter(is_open).cloned().collect()
     }
 
-    /// The part within `depth` steps of an entity, `most` entities at the most, the nearest first; `None` without that entity.
+    /// The part within `depth` steps of an entity, `most` entities at the most, the nearest first; of one step, first what is tied to
+    /// the first of the step before, by their ids. `None` without that entity.
     pub fn around(&self, start: &EntityId, depth: usize, most: usize) -> Option<Self> {
         self.get(start)?;
-        let mut seen = BTreeSet::from([start.clone()]);
-        let mut ring = seen.clone();
+        let mut seen = BTreeSet::from([start]);
+        let mut found = vec![start];
+        let mut ring = 0..1;
         for _ in 0..depth {
-            let mut next = BTreeSet::new();
-            for id in &ring {
-                let out = self.relations_from(id).iter().map(|one| &one.to);
-                let back = self.relations_to(id).map(|one| &one.from);
-                let new = out.chain(back).filter(|id| !seen.contains(*id));
-                next.extend(new.cloned());
+            for at in ring.clone() {
+                let out = self.relations_from(found[at]).iter().map(|one| &one.to);
+                let back = self.relations_to(found[at]).map(|one| &one.from);
+                let next: BTreeSet<&EntityId> = out.chain(back).collect();
+                found.extend(next.into_iter().filter(|id| seen.insert(id)));
             }
-            ring = next
-                .into_iter()
-                .take(most.saturating_sub(seen.len()))
-                .collect();
-            seen.extend(ring.iter().cloned());
+            ring = ring.end..found.len();
         }
-        Some(self.restricted_to(&seen))
+        found.truncate(most);
+        let inside = found.into_iter().cloned().collect();
+        Some(self.restricted_to(&inside))
     }
 
     /// The part that holds these entities and what ties them.

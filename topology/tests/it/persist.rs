@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use demarc_proto::ManualClock;
-use demarc_store::{Store, StoreConfig};
+use demarc_store::{Store, StoreConfig, Table};
 use demarc_topology::{Responsibility, Topology, TopologyConfig};
 
 use crate::scene::{observations, second, tenant};
@@ -56,6 +56,37 @@ async fn a_graph_is_the_same_after_a_restart() {
         .find(|one| one.calls.count > 0)
         .unwrap();
     assert!(calls.calls.count >= 2);
+    store.close().await.unwrap();
+}
+
+async fn relation_rows(store: &Store) -> usize {
+    let mut rows = 0;
+    for tenant in store.tenants() {
+        let batches = store.snapshot(&tenant).read(Table::Relations).await;
+        let counts = batches.unwrap().into_iter().map(|batch| batch.num_rows());
+        rows += counts.sum::<usize>();
+    }
+    rows
+}
+
+#[tokio::test]
+async fn what_is_new_is_written_without_what_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, topology) = open(folder.path()).await;
+    topology.observe(&observations(SCENE));
+    topology.persist_new().await.unwrap();
+    let wanted = topology.graph_at(second(45));
+    let written = relation_rows(&store).await;
+    assert!(written > 0);
+    // More of the same, not by half of a gap.
+    topology.observe(&observations("50 calls tax/web -> tax/api 1 0"));
+    topology.persist_new().await.unwrap();
+    assert_eq!(relation_rows(&store).await, written);
+    // The topology is not closed: as after a crash.
+    store.close().await.unwrap();
+    drop((store, topology));
+    let (store, topology) = open(folder.path()).await;
+    assert_eq!(topology.graph_at(second(45)), wanted);
     store.close().await.unwrap();
 }
 
