@@ -13,6 +13,7 @@ use crate::{
     Evidence, Incident, IncidentAlert, IncidentConfig, IncidentError, IncidentState, Registry,
     Symptom, SymptomKind, Verdict, demarcate,
     gather::{Shared, View, gather},
+    incident::surroundings::Surroundings,
     seal::{digest, seal},
 };
 
@@ -137,7 +138,7 @@ impl Demarcation {
         };
         let evidence = gather((&self.engine, shared), view, symptom, &self.config).await?;
         let mut verdict = demarcate(&evidence, self.config.min_confidence);
-        seal(&self.engine, &mut verdict).await?;
+        seal((&self.engine, shared), &mut verdict).await?;
         Ok((evidence, verdict))
     }
 
@@ -148,7 +149,7 @@ impl Demarcation {
         let mut told: Vec<Incident> = Vec::new();
         let mut open = self.registry.open_ones().await?;
         // Alerts of one evaluation fire at one time: the graph of each time is put together once.
-        let mut graphs: BTreeMap<Nanos, Arc<Graph>> = BTreeMap::new();
+        let mut graphs: BTreeMap<Nanos, Surroundings> = BTreeMap::new();
         for event in events {
             let Ok(alert) = IncidentAlert::try_from(event) else {
                 warn!(
@@ -161,10 +162,10 @@ impl Demarcation {
             let id = match event.transition {
                 Transition::Firing => {
                     let at = Nanos(alert.fired_at);
-                    let graph = graphs
+                    let surroundings = graphs
                         .entry(at)
-                        .or_insert_with(|| self.topology.graph_at(at));
-                    Some(self.fire(&mut open, alert, graph))
+                        .or_insert_with(|| Surroundings::of(self.topology.graph_at(at)));
+                    Some(self.fire(&mut open, alert, surroundings))
                 }
                 Transition::Resolved => open.iter_mut().find_map(|incident| {
                     incident
@@ -187,11 +188,16 @@ impl Demarcation {
     }
 
     /// Puts a firing alert into the incident that it belongs to; returns that incident's id.
-    fn fire(&self, open: &mut Vec<Incident>, alert: IncidentAlert, graph: &Graph) -> String {
+    fn fire(
+        &self,
+        open: &mut Vec<Incident>,
+        alert: IncidentAlert,
+        surroundings: &mut Surroundings,
+    ) -> String {
         let gap = Duration::from_secs(self.config.grouping_seconds);
         let home = open
             .iter_mut()
-            .find(|incident| incident.is_joined_by(&alert, graph, gap));
+            .find(|incident| incident.is_joined_by(&alert, surroundings, gap));
         if let Some(home) = home {
             home.join(alert);
             return home.id.clone();

@@ -1,11 +1,15 @@
 //! One disturbance: its alerts, its verdicts, its timeline. A document, kept and shown as it is.
 
+pub(crate) mod surroundings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use demarc_proto::{EntityId, Nanos};
 use demarc_rules::{Alert, AlertEvent, Transition};
 use demarc_topology::{Graph, RelationKind};
 use serde::{Deserialize, Serialize};
+
+use surroundings::Surroundings;
 
 use crate::{Bilingual, Outcome, SymptomKind, Verdict};
 
@@ -208,7 +212,7 @@ impl Incident {
     pub(crate) fn is_joined_by(
         &self,
         alert: &IncidentAlert,
-        graph: &Graph,
+        surroundings: &mut Surroundings,
         gap: std::time::Duration,
     ) -> bool {
         let last = self
@@ -219,10 +223,10 @@ impl Incident {
             .unwrap_or(self.opened_at);
         let is_recent = Nanos(alert.fired_at).since(Nanos(last)) <= gap;
         let is_known = self.alerts.iter().any(|known| known.is_same(alert));
-        let connected = || {
+        let mut connected = || {
             self.alerts
                 .iter()
-                .any(|known| are_connected(graph, &known.service, &alert.service))
+                .any(|known| surroundings.are_connected(&known.service, &alert.service))
         };
         self.state == IncidentState::Open && (is_known || (is_recent && connected()))
     }
@@ -265,32 +269,6 @@ fn summary<'a>(alert: &'a IncidentAlert, name: &str) -> &'a str {
         .get(name)
         .or(alert.annotations.get("summary"));
     text.map_or("", String::as_str)
-}
-
-/// Whether one calls the other, directly or not, both call the same service, or something carries both.
-fn are_connected(graph: &Graph, a: &EntityId, b: &EntityId) -> bool {
-    let reach = |from: &EntityId| {
-        let mut found = BTreeSet::new();
-        let mut open = vec![from.clone()];
-        while let Some(next) = open.pop() {
-            if found.insert(next.clone()) {
-                open.extend(
-                    graph
-                        .outgoing(&next, RelationKind::Calls)
-                        .map(|one| one.to.clone()),
-                );
-            }
-        }
-        found
-    };
-    let ground = |id: &EntityId| -> BTreeSet<EntityId> {
-        graph
-            .carriers_of(id)
-            .into_iter()
-            .map(|entity| entity.id.clone())
-            .collect()
-    };
-    !reach(a).is_disjoint(&reach(b)) || !ground(a).is_disjoint(&ground(b))
 }
 
 fn says_the_same(a: &Verdict, b: &Verdict) -> bool {

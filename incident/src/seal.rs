@@ -9,12 +9,21 @@ use arrow::{
 use demarc_proto::{Millis, TenantId};
 use demarc_query::{Engine, PointValue, RangeParams, Value};
 
-use crate::{IncidentError, QueryLanguage, StoredQuery, Verdict};
+use crate::{IncidentError, QueryLanguage, StoredQuery, Verdict, gather::Shared};
 
-/// Seals every query that a verdict cites.
-pub(crate) async fn seal(engine: &Engine, verdict: &mut Verdict) -> Result<(), IncidentError> {
+/// Seals every query that a verdict cites; one that several verdicts of a round cite is run once.
+pub(crate) async fn seal(
+    (engine, shared): (&Engine, &Shared),
+    verdict: &mut Verdict,
+) -> Result<(), IncidentError> {
     for item in &mut verdict.evidence {
-        item.query.digest = digest(engine, &item.query).await?;
+        if let Some(known) = shared.seal(&item.query) {
+            item.query.digest = known;
+            continue;
+        }
+        let digest = digest(engine, &item.query).await?;
+        shared.keep_seal(&item.query, &digest);
+        item.query.digest = digest;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use demarc_proto::{Labels, TenantId, TimeRange};
 use parking_lot::Mutex;
 
 use super::behaviour::Telling;
-use crate::shift::Point;
+use crate::{StoredQuery, shift::Point};
 
 /// Most points of series, spans and log lines that are held together; what comes after is read again for each symptom.
 const MAX_HELD: usize = 5_000_000;
@@ -35,6 +35,7 @@ struct Held {
     tellings: Vec<(TellingKey, Arc<Telling>)>,
     series: BTreeMap<SeriesKey, Arc<Found>>,
     names: BTreeMap<TenantId, Arc<BTreeSet<String>>>,
+    seals: Vec<(StoredQuery, String)>,
 }
 
 impl Shared {
@@ -70,6 +71,20 @@ impl Shared {
 
     pub(crate) fn keep_names(&self, tenant: TenantId, names: &Arc<BTreeSet<String>>) {
         self.held.lock().names.insert(tenant, Arc::clone(names));
+    }
+}
+
+impl Shared {
+    /// The digest of what a query returned in this round.
+    pub(crate) fn seal(&self, query: &StoredQuery) -> Option<String> {
+        let held = self.held.lock();
+        let known = held.seals.iter().find(|(known, _)| known == query);
+        known.map(|(_, digest)| digest.clone())
+    }
+
+    pub(crate) fn keep_seal(&self, query: &StoredQuery, digest: &str) {
+        let mut held = self.held.lock();
+        held.seals.push((query.clone(), digest.to_owned()));
     }
 }
 
