@@ -1,11 +1,15 @@
 //! Old samples in windows: of each series what is needed to answer for whole windows as if every sample was there still.
 
 mod batch;
+mod join;
 mod stream;
 
 use crate::Table;
 
-pub(crate) use self::stream::Downsampled;
+pub(crate) use self::{
+    join::{Joined, written},
+    stream::{Downsampled, batches},
+};
 
 /// The bits of the NaN that says "this series ended". Source: Prometheus, `model/value`.
 const STALE_MARKER: u64 = 0x7ff0_0000_0000_0002;
@@ -113,6 +117,54 @@ impl Window {
             self.max = later.max;
         }
     }
+
+    /// Which of the windows of `millis` milliseconds it is, counted since the epoch.
+    fn number(&self, millis: i64) -> i64 {
+        (self.end.time - 1).div_euclid(millis)
+    }
+
+    /// `self`, of the samples that there are now, with what `before` knows of the same window from samples that are gone. Resets
+    /// between the ones and the others are not seen where their times overlap.
+    fn with_known(self, before: &Self) -> Self {
+        if self.holds(before) {
+            return self;
+        }
+        let (mut earlier, later) = if self.first.time < before.first.time {
+            (self, *before)
+        } else {
+            (*before, self)
+        };
+        let (end, last) = (
+            self.latest_of(before, |one| one.end),
+            self.latest_of(before, |one| one.last),
+        );
+        if earlier.count > 0 && later.count > 0 && later.first.time <= earlier.last.time {
+            let resets = earlier.resets + later.resets;
+            earlier.extend(&later);
+            return Self {
+                end,
+                last,
+                resets,
+                ..earlier
+            };
+        }
+        earlier.extend(&later);
+        Self { end, ..earlier }
+    }
+
+    /// Whether the samples of `before` are all among those of `self`, as far as can be told: more samples never make fewer, and
+    /// those at the edges are among them.
+    fn holds(&self, before: &Self) -> bool {
+        self.count >= before.count
+            && self.first.time <= before.first.time
+            && self.last.time >= before.last.time
+            && self.end.time >= before.end.time
+    }
+
+    fn latest_of(&self, other: &Self, edge: impl Fn(&Self) -> Edge) -> Edge {
+        let (own, others) = (edge(self), edge(other));
+        if own.time >= others.time { own } else { others }
+    }
 }
 
 /// Whether a counter began anew between two samples.
@@ -147,11 +199,10 @@ impl Windows {
 
     /// Adds a sample; returns the window that ended before it.
     pub fn push(&mut self, sample: Edge) -> Option<Window> {
-        let window = |time: i64| (time - 1).div_euclid(self.millis);
+        let one = Window::of(sample);
         match &mut self.open {
-            Some((open, lost)) if window(open.end.time) == window(sample.time) => {
+            Some((open, lost)) if open.number(self.millis) == one.number(self.millis) => {
                 let before = open.sum;
-                let one = Window::of(sample);
                 open.extend(&one);
                 if one.count > 0 && open.count > 1 {
                     *lost += lost_in(before, sample.value, open.sum);
@@ -160,7 +211,7 @@ impl Windows {
             }
             _ => {
                 let done = self.finish();
-                self.open = Some((Window::of(sample), 0.0));
+                self.open = Some((one, 0.0));
                 done
             }
         }
@@ -234,6 +285,36 @@ mod tests {
         assert_eq!(
             (found[2].count, found[2].sum, found[2].first.time),
             (1, 4.0, 22)
+        );
+    }
+
+    #[test]
+    fn what_is_counted_anew_counts_where_it_holds_what_was_known() {
+        let before = windows(&[(2, 3.0), (6, 8.0)])[0];
+        let now = windows(&[(2, 5.0), (4, 1.0), (6, 8.0)])[0];
+        assert_eq!(now.with_known(&before), now);
+        let marker = windows(&[(2, f64::from_bits(STALE_MARKER))])[0];
+        let later = windows(&[(4, 1.0)])[0];
+        assert_eq!(later.with_known(&marker), later);
+    }
+
+    #[test]
+    fn what_only_the_written_window_knows_stays() {
+        let before = windows(&[(2, 3.0), (4, 1.0), (6, 8.0)])[0];
+        let after = windows(&[(7, 2.0), (9, 4.0)])[0];
+        let all = windows(&[(2, 3.0), (4, 1.0), (6, 8.0), (7, 2.0), (9, 4.0)])[0];
+        assert_eq!(after.with_known(&before), all);
+        let between = windows(&[(5, 20.0)])[0].with_known(&before);
+        assert_eq!((between.count, between.sum, between.max), (4, 32.0, 20.0));
+        assert_eq!(
+            (between.first, between.last, between.end),
+            (before.first, before.last, before.end)
+        );
+        assert_eq!(between.resets, 3.0);
+        let marked = windows(&[(9, f64::from_bits(STALE_MARKER))])[0].with_known(&before);
+        assert_eq!(
+            (marked.count, marked.last, marked.end.time),
+            (3, before.last, 9)
         );
     }
 

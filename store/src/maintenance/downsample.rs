@@ -1,8 +1,9 @@
 //! Old samples to windows: a file for each tenant, day and resolution, beside the samples themselves.
 //!
 //! The file is named after the newest file of samples that went into it ([`Order`]), so that its name says what it covers: where
-//! samples came later, the day is done again, and the new file takes the place of the old one in one commit. Nothing else is
-//! remembered; what a crash interrupts is done in the next round.
+//! samples came later, the day is done again, and the new file takes the place of the old one in one commit. Of
+//! samples that are gone by then it keeps what the old one knew. Nothing else is remembered; what a crash interrupts is done in
+//! the next round.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -17,7 +18,7 @@ use crate::{
     data_file::{self, Order, Place},
     day::Day,
     delta::{Edit, Files},
-    window::Downsampled,
+    window::{self, Downsampled, Joined},
 };
 
 /// Rows of a batch while samples are read.
@@ -34,6 +35,14 @@ struct Job {
     inputs: Vec<DataFile>,
     /// What is there already of the day.
     replaced: Files,
+}
+
+impl Job {
+    /// The windows that are there already.
+    fn written(&self) -> Vec<DataFile> {
+        let files = self.replaced.iter();
+        files.map(|(_, file)| file.clone()).collect()
+    }
 }
 
 /// Files by tenant and day.
@@ -88,10 +97,13 @@ impl Maintenance {
         let dir = self.flusher.lock().await.log(table).dir().to_owned();
         let (integrity, replaced) = (self.integrity.clone(), job.replaced.clone());
         let write = move || {
-            let count = job.inputs.len();
-            let inputs = integrity.intact(Table::Samples, &job.tenant, job.inputs.clone());
+            let are_intact = |table, files: Vec<DataFile>| {
+                let count = files.len();
+                integrity.intact(table, &job.tenant, files).len() == count
+            };
             // Damaged ones are put aside before the next round.
-            match inputs.len() == count {
+            match are_intact(Table::Samples, job.inputs.clone()) && are_intact(table, job.written())
+            {
                 true => write(&dir, &job).map(Some),
                 false => Ok(None),
             }
@@ -145,17 +157,23 @@ pub(super) fn by_day(files: Files) -> Days {
 }
 
 fn write(dir: &Path, job: &Job) -> Result<DataFile, StoreError> {
-    let mut sources: Vec<Batches> = Vec::new();
-    for input in &job.inputs {
-        let batches = data_file::batches(Table::Samples, &input.path, READ_ROWS)?;
-        sources.push(Box::new(batches));
-    }
+    let (resolution, table) = (job.resolution, job.resolution.table());
+    let now = Downsampled::new(merged(Table::Samples, &job.inputs)?, resolution);
+    let before = window::written(resolution, merged(table, &job.written())?);
+    let windows = window::batches(resolution, Joined::new(resolution, now, before));
     let place = Place {
-        table: job.resolution.table(),
+        table,
         dir,
         tenant: &job.tenant,
     };
-    let samples = Merge::new(Table::Samples, sources)?;
-    let windows = Downsampled::new(samples, job.resolution);
     data_file::write_derived(place, &job.inputs, windows)
+}
+
+fn merged(table: Table, files: &[DataFile]) -> Result<Merge, StoreError> {
+    let mut sources: Vec<Batches> = Vec::new();
+    for file in files {
+        let batches = data_file::batches(table, &file.path, READ_ROWS)?;
+        sources.push(Box::new(batches));
+    }
+    Merge::new(table, sources)
 }

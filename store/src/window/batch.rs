@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, AsArray, BinaryBuilder, Float64Array, Int64Array, RecordBatch, StringBuilder},
+    array::{
+        Array, AsArray, BinaryArray, BinaryBuilder, Float64Array, Int64Array, RecordBatch,
+        StringBuilder,
+    },
     datatypes::{Float64Type, Int64Type},
 };
 use demarc_proto::SeriesId;
 
 use super::{Edge, Resolution, Window};
-use crate::StoreError;
+use crate::{StoreError, Table};
 
 /// A window with the id and the metric of its series.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub(super) id: SeriesId,
     pub(super) metric: Arc<str>,
     pub(super) window: Window,
@@ -64,61 +67,120 @@ impl Window {
         resolution: Resolution,
         batch: &RecordBatch,
     ) -> Result<Vec<(SeriesId, Self)>, StoreError> {
-        let bad = |column: &'static str| StoreError::Value {
-            table: resolution.table(),
-            column,
-            reason: "missing, or not what it should be".to_owned(),
-        };
+        let columns = Columns::new(resolution.table(), batch)?;
+        let row = |at| Ok((columns.id(at)?, columns.window(at)));
+        (0..batch.num_rows()).map(row).collect()
+    }
+}
+
+/// The rows of a batch of the table of `resolution`.
+pub(super) fn rows(resolution: Resolution, batch: &RecordBatch) -> Result<Vec<Row>, StoreError> {
+    let columns = Columns::new(resolution.table(), batch)?;
+    let metrics = batch.column_by_name("metric");
+    let metrics = metrics.and_then(|column| column.as_string_opt::<i32>());
+    let metrics = metrics.ok_or_else(|| bad(resolution.table(), "metric"))?;
+    let mut rows: Vec<Row> = Vec::with_capacity(batch.num_rows());
+    for at in 0..batch.num_rows() {
+        let (id, metric) = (columns.id(at)?, metrics.value(at));
+        let shared = rows.last().map(|last| &last.metric);
+        let shared = shared.filter(|last| ***last == *metric).cloned();
+        rows.push(Row {
+            id,
+            metric: shared.unwrap_or_else(|| Arc::from(metric)),
+            window: columns.window(at),
+        });
+    }
+    Ok(rows)
+}
+
+/// The columns of a batch but for the metric.
+struct Columns<'a> {
+    table: Table,
+    ids: &'a BinaryArray,
+    end: EdgeColumns<'a>,
+    first: EdgeColumns<'a>,
+    last: EdgeColumns<'a>,
+    count: &'a Int64Array,
+    sum: &'a Float64Array,
+    min: &'a Float64Array,
+    max: &'a Float64Array,
+    resets: &'a Float64Array,
+}
+
+struct EdgeColumns<'a> {
+    time: &'a Int64Array,
+    value: &'a Float64Array,
+    start: &'a Int64Array,
+}
+
+impl<'a> Columns<'a> {
+    fn new(table: Table, batch: &'a RecordBatch) -> Result<Self, StoreError> {
         let ids = batch.column_by_name("series_id");
         let ids = ids.and_then(|column| column.as_binary_opt::<i32>());
-        let ids = ids.ok_or_else(|| bad("series_id"))?;
         let times = |name: &'static str| {
             let column = batch.column_by_name(name);
             let column = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
-            column.ok_or_else(|| bad(name))
+            column.ok_or_else(|| bad(table, name))
         };
         let floats = |name: &'static str| {
             let column = batch.column_by_name(name);
             let column = column.and_then(|column| column.as_primitive_opt::<Float64Type>());
-            column.ok_or_else(|| bad(name))
+            column.ok_or_else(|| bad(table, name))
         };
-        let (time, value) = (times("time")?, floats("value")?);
-        let (count, sum) = (times("count")?, floats("sum")?);
-        let (min, max, resets) = (floats("min")?, floats("max")?, floats("resets")?);
-        let edge = |time: &Int64Array, value: &Float64Array, start: &Int64Array, at: usize| Edge {
-            time: time.value(at),
-            value: value.value(at),
-            start: if start.is_valid(at) {
-                start.value(at)
-            } else {
-                0
-            },
+        let edge = |time, value, start| {
+            Ok::<_, StoreError>(EdgeColumns {
+                time: times(time)?,
+                value: floats(value)?,
+                start: times(start)?,
+            })
         };
-        let first = (
-            times("first_time")?,
-            floats("first")?,
-            times("first_start")?,
-        );
-        let last = (times("last_time")?, floats("last")?, times("last_start")?);
-        let row = |at: usize| {
-            let id = SeriesId::from_bytes(ids.value(at)).ok_or_else(|| bad("series_id"))?;
-            let last = edge(last.0, last.1, last.2, at);
-            let window = Self {
-                end: Edge {
-                    time: time.value(at),
-                    value: value.value(at),
-                    start: last.start,
-                },
-                count: u64::try_from(count.value(at)).unwrap_or(0),
-                sum: sum.value(at),
-                min: min.value(at),
-                max: max.value(at),
-                first: edge(first.0, first.1, first.2, at),
-                last,
-                resets: resets.value(at),
-            };
-            Ok((id, window))
-        };
-        (0..batch.num_rows()).map(row).collect()
+        Ok(Self {
+            table,
+            ids: ids.ok_or_else(|| bad(table, "series_id"))?,
+            end: edge("time", "value", "last_start")?,
+            first: edge("first_time", "first", "first_start")?,
+            last: edge("last_time", "last", "last_start")?,
+            count: times("count")?,
+            sum: floats("sum")?,
+            min: floats("min")?,
+            max: floats("max")?,
+            resets: floats("resets")?,
+        })
+    }
+
+    fn id(&self, at: usize) -> Result<SeriesId, StoreError> {
+        SeriesId::from_bytes(self.ids.value(at)).ok_or_else(|| bad(self.table, "series_id"))
+    }
+
+    fn window(&self, at: usize) -> Window {
+        Window {
+            end: self.end.at(at),
+            count: u64::try_from(self.count.value(at)).unwrap_or(0),
+            sum: self.sum.value(at),
+            min: self.min.value(at),
+            max: self.max.value(at),
+            first: self.first.at(at),
+            last: self.last.at(at),
+            resets: self.resets.value(at),
+        }
+    }
+}
+
+impl EdgeColumns<'_> {
+    fn at(&self, at: usize) -> Edge {
+        let start = self.start.is_valid(at).then(|| self.start.value(at));
+        Edge {
+            time: self.time.value(at),
+            value: self.value.value(at),
+            start: start.unwrap_or(0),
+        }
+    }
+}
+
+fn bad(table: Table, column: &'static str) -> StoreError {
+    StoreError::Value {
+        table,
+        column,
+        reason: "missing, or not what it should be".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Sorted samples to sorted windows, a batch at a time.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -21,12 +21,11 @@ const OUT_ROWS: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Downsampled<I> {
     samples: I,
-    resolution: Resolution,
     series: Option<(SeriesId, Arc<str>)>,
     /// The last sample that was read: another one at its time may follow.
     last: Option<Edge>,
     windows: Windows,
-    rows: Vec<Row>,
+    rows: VecDeque<Row>,
 }
 
 impl<I: Iterator<Item = Result<RecordBatch, StoreError>>> Downsampled<I> {
@@ -34,11 +33,10 @@ impl<I: Iterator<Item = Result<RecordBatch, StoreError>>> Downsampled<I> {
     pub(crate) fn new(samples: I, resolution: Resolution) -> Self {
         Self {
             samples,
-            resolution,
             series: None,
             last: None,
             windows: Windows::new(resolution.millis()),
-            rows: Vec::new(),
+            rows: VecDeque::new(),
         }
     }
 
@@ -97,15 +95,15 @@ impl<I: Iterator<Item = Result<RecordBatch, StoreError>>> Downsampled<I> {
 
     fn emit(&mut self, window: super::Window) {
         let (id, metric) = self.series.clone().expect("a window is of a series");
-        self.rows.push(Row { id, metric, window });
+        self.rows.push_back(Row { id, metric, window });
     }
 }
 
 impl<I: Iterator<Item = Result<RecordBatch, StoreError>>> Iterator for Downsampled<I> {
-    type Item = Result<RecordBatch, StoreError>;
+    type Item = Result<Row, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.rows.len() < OUT_ROWS {
+        while self.rows.is_empty() {
             match self.samples.next() {
                 Some(samples) => {
                     if let Err(error) = samples.and_then(|samples| self.read(&samples)) {
@@ -118,7 +116,20 @@ impl<I: Iterator<Item = Result<RecordBatch, StoreError>>> Iterator for Downsampl
                 }
             }
         }
-        let rows = std::mem::take(&mut self.rows);
-        (!rows.is_empty()).then(|| batch(self.resolution, &rows))
+        self.rows.pop_front().map(Ok)
     }
+}
+
+/// Rows as batches of the table of `resolution`.
+pub(crate) fn batches(
+    resolution: Resolution,
+    mut rows: impl Iterator<Item = Result<Row, StoreError>>,
+) -> impl Iterator<Item = Result<RecordBatch, StoreError>> {
+    std::iter::from_fn(move || {
+        let next: Result<Vec<Row>, StoreError> = rows.by_ref().take(OUT_ROWS).collect();
+        match next {
+            Ok(next) if next.is_empty() => None,
+            next => Some(next.and_then(|next| batch(resolution, &next))),
+        }
+    })
 }

@@ -177,3 +177,41 @@ async fn windows_outlive_their_samples_and_samples_wait_for_their_windows() {
         assert_eq!(names(), series);
     }
 }
+
+#[tokio::test]
+async fn a_late_sample_adds_to_windows_whose_other_samples_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = two_days(dir.path(), &clock).await;
+    // The samples of the first day have expired, its windows have not.
+    after(&store, &clock, 7).await;
+    let left = store.snapshot(&tenant("a")).read(Table::Samples).await;
+    assert_eq!(row_count(&left.unwrap()), 1440);
+    let before = windows(&store, Resolution::FiveMinutes).await;
+    // Taken before that, and written to a file only now.
+    let late = [(MINUTE_MS / 2, 100.0), (10 * MINUTE_MS + 1, -1.0)];
+    store.append(&tenant("a"), load(&late)).await.unwrap();
+    store.flush().await.unwrap();
+    store.maintain().await.unwrap();
+    for resolution in Resolution::ALL {
+        assert_eq!(count(&store, resolution).await, 2882, "{resolution:?}");
+        let files = store.snapshot(&tenant("a")).files(resolution.table());
+        assert_eq!(files.len(), 2);
+    }
+    let found = windows(&store, Resolution::FiveMinutes).await;
+    assert_eq!(found.len(), before.len());
+    assert_eq!((found[1].count, found[1].sum), (6, 115.0));
+    assert_eq!(
+        (found[1].first.time, found[1].max),
+        (before[0].end.time + MINUTE_MS / 2, 100.0)
+    );
+    assert_eq!((found[3].count, found[3].min), (6, -1.0));
+    assert_eq!(found[4..], before[4..]);
+    assert_eq!((found[0], found[2]), (before[0], before[2]));
+    let samples = store.snapshot(&tenant("a")).read(Table::Samples).await;
+    assert_eq!(
+        row_count(&samples.unwrap()),
+        1440,
+        "the late ones have expired, too"
+    );
+}
