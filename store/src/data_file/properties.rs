@@ -9,7 +9,7 @@ use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
     file::{
         metadata::SortingColumn,
-        properties::{EnabledStatistics, WriterProperties},
+        properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder},
     },
     schema::types::ColumnPath,
 };
@@ -21,48 +21,74 @@ const FAST_ZSTD_LEVEL: i32 = 1;
 /// Finds the copies of times where level 3 does not, for as good as no time.
 const THOROUGH_ZSTD_LEVEL: i32 = 6;
 const ROW_GROUP_ROWS: usize = 1 << 17;
+/// Columns of times that mostly rise from row to row.
+const TIMES: [&str; 7] = [
+    "time",
+    "start_time",
+    "observed_time",
+    "first_seen",
+    "valid_from",
+    "first_time",
+    "last_time",
+];
 /// More than a row group of samples takes in one column.
 const SAMPLES_PAGE_BYTES: usize = 2 << 20;
+
+/// Bodies of log records are half of what a line takes, and longer matches are found in them.
+const THOROUGH_BODY_ZSTD_LEVEL: i32 = 9;
 
 /// The encoding of a file of `table` with `rows` rows.
 pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties {
     if table == Table::Samples {
         return of_samples(effort);
     }
-    let group_rows = rows.clamp(1, ROW_GROUP_ROWS);
-    let mut properties = WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_compression(zstd(effort))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         // Page statistics are what the page index consists of.
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(sorting(table));
-    for column in [
-        "time",
-        "start_time",
-        "observed_time",
-        "first_seen",
-        "valid_from",
-        "first_time",
-        "last_time",
-    ] {
+    let properties = with_numbers(properties, table);
+    let properties = with_ids(properties, table, rows);
+    with_bodies(properties, table, effort).build()
+}
+
+fn with_numbers(mut properties: WriterPropertiesBuilder, table: Table) -> WriterPropertiesBuilder {
+    let mut encoded = |column: &str, encoding| {
+        let column = ColumnPath::from(column);
+        let properties_of = std::mem::take(&mut properties);
+        properties = properties_of
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, encoding);
+    };
+    let is_of_windows = matches!(table, Table::Samples5m | Table::Samples1h);
+    for column in TIMES {
         if table.schema().column_with_name(column).is_some() {
-            let column = ColumnPath::from(column);
-            properties = properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+            // The series of one scrape share those of windows, as they share those of samples.
+            let encoding = if is_of_windows {
+                Encoding::PLAIN
+            } else {
+                Encoding::DELTA_BINARY_PACKED
+            };
+            encoded(column, encoding);
         }
     }
-    for column in ["duration", "value", "body"] {
+    if is_of_windows {
+        for column in ["value", "sum", "min", "max", "first", "last"] {
+            encoded(column, Encoding::BYTE_STREAM_SPLIT);
+        }
+    }
+    for column in ["duration", "value"] {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
-    if matches!(table, Table::Samples5m | Table::Samples1h) {
-        for column in ["value", "sum", "min", "max", "first", "last"] {
-            let column = ColumnPath::from(column);
-            properties = properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::BYTE_STREAM_SPLIT);
-        }
-    }
+    properties
+}
+
+fn with_ids(
+    mut properties: WriterPropertiesBuilder,
+    table: Table,
+    rows: usize,
+) -> WriterPropertiesBuilder {
     for column in ["trace_id", "span_id", "parent_span_id"] {
         let column = ColumnPath::from(column);
         properties = properties
@@ -78,14 +104,36 @@ pub(super) fn of(table: Table, rows: usize, effort: Effort) -> WriterProperties 
         let column = ColumnPath::from(*column);
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
-            .set_column_bloom_filter_max_ndv(column, group_rows as u64);
+            .set_column_bloom_filter_max_ndv(column, rows.clamp(1, ROW_GROUP_ROWS) as u64);
     }
-    for column in ["span_id", "parent_span_id"] {
-        // Nothing to be found in them, and looking for it takes its time.
-        properties =
-            properties.set_column_compression(ColumnPath::from(column), Compression::UNCOMPRESSED);
+    // Nothing to be found in those of spans, and looking for it takes its time; the lines of one request share theirs.
+    let random: &[&str] = match table {
+        Table::Spans => &["span_id", "parent_span_id"],
+        _ => &[],
+    };
+    for column in random {
+        let column = ColumnPath::from(*column);
+        properties = properties.set_column_compression(column, Compression::UNCOMPRESSED);
     }
-    properties.build()
+    properties
+}
+
+fn with_bodies(
+    properties: WriterPropertiesBuilder,
+    table: Table,
+    effort: Effort,
+) -> WriterPropertiesBuilder {
+    if table != Table::Logs {
+        return properties;
+    }
+    let body = || ColumnPath::from("body");
+    let properties = properties.set_column_dictionary_enabled(body(), false);
+    match effort {
+        Effort::Fast => properties,
+        Effort::Thorough => {
+            properties.set_column_compression(body(), zstd_of(THOROUGH_BODY_ZSTD_LEVEL))
+        }
+    }
 }
 
 /// A row group is one page: the longer it is, the more series find their times in it again. Readers skip by row group, for which
@@ -112,10 +160,13 @@ fn of_samples(effort: Effort) -> WriterProperties {
 }
 
 fn zstd(effort: Effort) -> Compression {
-    let level = match effort {
+    zstd_of(match effort {
         Effort::Fast => FAST_ZSTD_LEVEL,
         Effort::Thorough => THOROUGH_ZSTD_LEVEL,
-    };
+    })
+}
+
+fn zstd_of(level: i32) -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(level).expect("the level is one that zstd knows"))
 }
 
