@@ -8,6 +8,7 @@
 
 mod action;
 mod definition;
+mod disk;
 mod entry;
 mod journal;
 mod recover;
@@ -33,11 +34,12 @@ use serde_json::json;
 
 use self::{
     action::Effect,
+    disk::OnDisk,
     state::{Change, State},
 };
 use crate::{
     DataFile, StoreError, Table,
-    data_file::{self, Order, Place, is_ours},
+    data_file::{self, Order},
     quarantine::Quarantine,
     wal::create_dir,
 };
@@ -50,11 +52,8 @@ const APP_ID: &str = "demarc-wal";
 /// The log of one table, open for commits.
 #[derive(Debug)]
 pub(crate) struct TableLog {
-    table: Table,
-    dir: PathBuf,
+    disk: OnDisk,
     log_store: LogStoreRef,
-    clock: Arc<dyn Clock>,
-    quarantine: Arc<Quarantine>,
     state: State,
     journal: JournalState,
     checkpoint_commits: u64,
@@ -124,11 +123,13 @@ impl TableLog {
             .map_err(StoreError::delta(table))?;
         create_dir(&dir.join("_delta_log"))?;
         let mut log = Self {
-            table,
-            dir,
+            disk: OnDisk {
+                table,
+                dir,
+                clock: settings.clock,
+                quarantine: settings.quarantine,
+            },
             log_store,
-            clock: settings.clock,
-            quarantine: settings.quarantine,
             state: State::default(),
             journal: JournalState::Stale,
             checkpoint_commits: settings.checkpoint_commits.max(1),
@@ -145,7 +146,7 @@ impl TableLog {
 
     /// The table's directory.
     pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+        &self.disk.dir
     }
 
     /// The table's files.
@@ -161,7 +162,8 @@ impl TableLog {
     }
 
     fn has(&self, file: &DataFile) -> bool {
-        self.relative(file)
+        self.disk
+            .relative(file)
             .is_ok_and(|path| self.state.files.contains_key(&path))
     }
 
@@ -177,23 +179,23 @@ impl TableLog {
     /// Commits an edit. An error leaves open whether it happened: [`TableLog::reload`] and then [`TableLog::shows`] tell.
     pub(crate) async fn commit(&mut self, edit: Edit<'_>) -> Result<(), StoreError> {
         let version = self.state.version + 1;
-        let now = self.clock.now().to_millis();
+        let now = self.disk.clock.now().to_millis();
         let (lines, change) = self.prepare(edit, now)?;
-        let dir = self.log_dir();
+        let dir = self.disk.log_dir();
         blocking(move || entry::write(&dir, version, &entry::seal(&lines))).await?;
         self.note(version, change).await;
         if version.is_multiple_of(self.checkpoint_commits)
             && let Err(error) = self.checkpoint().await
         {
             // The log is complete without it, only longer to read.
-            tracing::warn!(table = %self.table, %error, "checkpoint of the delta log failed");
+            tracing::warn!(table = %self.disk.table, %error, "checkpoint of the delta log failed");
         }
         Ok(())
     }
 
     /// Deletes files that were removed at least `grace` ago and are listed by no snapshot. Returns how many.
     pub(crate) fn vacuum(&mut self, grace: Duration) -> Result<usize, StoreError> {
-        let now = self.clock.now().to_millis();
+        let now = self.disk.clock.now().to_millis();
         let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
         let is_due = |at: Millis| now.0.saturating_sub(at.0) >= grace_ms;
         let removed = self.state.removed.iter();
@@ -210,11 +212,11 @@ impl TableLog {
     /// Deletes the removed files of a tenant, however short ago they were removed; those that a snapshot lists go with the next
     /// vacuum after it is gone.
     pub(crate) async fn vacuum_tenant(&mut self, tenant: &TenantId) -> Result<(), StoreError> {
-        let dir = data_file::tenant_dir(&self.dir, tenant);
+        let dir = data_file::tenant_dir(&self.disk.dir, tenant);
         let paths: Vec<String> = self.state.removed.keys().cloned().collect();
         let mut is_waiting = false;
         for path in paths {
-            if !self.dir.join(&path).starts_with(&dir) {
+            if !self.disk.dir.join(&path).starts_with(&dir) {
                 continue;
             }
             let Some(removed) = self.state.removed.get_mut(&path) else {
@@ -235,14 +237,14 @@ impl TableLog {
     }
 
     fn delete_removed(&mut self, relative: &str) -> Result<(), StoreError> {
-        let path = self.dir.join(relative);
+        let path = self.disk.dir.join(relative);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(StoreError::io("delete", path)(error));
             }
             _ => drop(self.state.removed.remove(relative)),
         }
-        remove_empty_dirs(&self.dir, &path);
+        remove_empty_dirs(&self.disk.dir, &path);
         Ok(())
     }
 
@@ -254,9 +256,9 @@ impl TableLog {
             .files
             .keys()
             .chain(self.state.removed.keys())
-            .map(|path| self.dir.join(path))
+            .map(|path| self.disk.dir.join(path))
             .collect();
-        for path in self.data_files()? {
+        for path in self.disk.data_files()? {
             if !known.contains(&path) {
                 fs::remove_file(&path).map_err(StoreError::io("delete", &path))?;
                 tracing::info!(file = %path.display(), "data file without a commit deleted");
@@ -279,13 +281,13 @@ impl TableLog {
             ..Change::default()
         };
         for (tenant, file) in remove {
-            actions.push(action::remove(self.place(tenant), file, effect, now)?);
-            change.remove.insert(self.relative(file)?, now);
+            actions.push(action::remove(self.disk.place(tenant), file, effect, now)?);
+            change.remove.insert(self.disk.relative(file)?, now);
         }
         for (tenant, file) in add {
-            actions.push(action::add(self.place(tenant), file, effect, now)?);
+            actions.push(action::add(self.disk.place(tenant), file, effect, now)?);
             let entry = (tenant.clone(), file.clone());
-            change.add.insert(self.relative(file)?, entry);
+            change.add.insert(self.disk.relative(file)?, entry);
         }
         actions.extend(seq.map(|seq| position(seq, now)));
         Ok((lines(operation, &actions, now), change))
@@ -294,7 +296,7 @@ impl TableLog {
     /// Takes note of a commit that is on disk.
     async fn note(&mut self, version: u64, change: Change) {
         let is_appended = self.journal == JournalState::Current && {
-            let (dir, change) = (self.dir.clone(), change.clone());
+            let (dir, change) = (self.disk.dir.clone(), change.clone());
             let appended = blocking(move || journal::append(&dir, version, &change)).await;
             appended
                 .inspect_err(|error| self.warn_of_journal(error))
@@ -307,7 +309,7 @@ impl TableLog {
     }
 
     async fn rewrite_journal(&mut self) {
-        let (dir, state) = (self.dir.clone(), self.state.clone());
+        let (dir, state) = (self.disk.dir.clone(), self.state.clone());
         // While it is being written, what is there may be half of either.
         self.journal = JournalState::Stale;
         match blocking(move || journal::rewrite(&dir, &state)).await {
@@ -318,18 +320,21 @@ impl TableLog {
 
     fn warn_of_journal(&self, error: &StoreError) {
         // The log itself has the commit; the journal is made again with the next one.
-        tracing::warn!(table = %self.table, %error, "journal of the delta log was not written");
+        tracing::warn!(table = %self.disk.table, %error, "journal of the delta log was not written");
     }
 
     /// Writes a checkpoint and, once that has proved right, forgets what the one before it does not need.
     async fn checkpoint(&mut self) -> Result<(), StoreError> {
-        let delta = StoreError::delta(self.table);
-        let table = self.load().await.map_err(StoreError::delta(self.table))?;
+        let delta = StoreError::delta(self.disk.table);
+        let table = self
+            .load()
+            .await
+            .map_err(StoreError::delta(self.disk.table))?;
         checkpoints::create_checkpoint(&table, None)
             .await
             .map_err(delta)?;
         let version = self.state.version;
-        let dir = self.log_dir();
+        let dir = self.disk.log_dir();
         blocking(move || entry::sync_checkpoint(&dir, version)).await?;
         let is_right = self
             .read_log()
@@ -337,13 +342,13 @@ impl TableLog {
             .is_some_and(|state| state.agrees_with(&self.state));
         if !is_right {
             return Err(StoreError::Log {
-                table: self.table,
+                table: self.disk.table,
                 reason: format!("the checkpoint of version {version} does not hold the table"),
             });
         }
         self.rewrite_journal().await;
         let kept = version.saturating_sub(self.checkpoint_commits);
-        let dir = self.log_dir();
+        let dir = self.disk.log_dir();
         blocking(move || entry::forget_before(&dir, kept)).await
     }
 
@@ -355,7 +360,7 @@ impl TableLog {
 
     /// What `deltalake` makes of the log; `None` when there is none.
     async fn read_log(&self) -> Result<Option<State>, StoreError> {
-        let table = self.table;
+        let table = self.disk.table;
         let delta = || StoreError::delta(table);
         if !self
             .log_store
@@ -379,45 +384,13 @@ impl TableLog {
             .map_err(delta())?;
         let files = views
             .iter()
-            .map(|view| action::file_of(table, &self.dir, view));
+            .map(|view| action::file_of(table, &self.disk.dir, view));
         Ok(Some(State {
             version: snapshot.version(),
             seq: seq.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0),
             files: files.collect::<Result<_, _>>()?,
             ..State::default()
         }))
-    }
-
-    fn place<'a>(&'a self, tenant: &'a TenantId) -> Place<'a> {
-        Place {
-            table: self.table,
-            dir: &self.dir,
-            tenant,
-        }
-    }
-
-    fn relative(&self, file: &DataFile) -> Result<String, StoreError> {
-        action::relative(self.table, &self.dir, &file.path)
-    }
-
-    fn log_dir(&self) -> PathBuf {
-        self.dir.join("_delta_log")
-    }
-
-    /// All files below the table's directory that the store has written.
-    fn data_files(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut found = Vec::new();
-        for tenant in subdirs(&self.dir, "tenant=")? {
-            for date in subdirs(&tenant, "date=")? {
-                for entry in fs::read_dir(&date).map_err(StoreError::io("list", &date))? {
-                    let path = entry.map_err(StoreError::io("list", &date))?.path();
-                    if is_ours(&path) {
-                        found.push(path);
-                    }
-                }
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -457,16 +430,4 @@ fn remove_empty_dirs(table: &Path, file: &Path) {
             return;
         }
     }
-}
-
-fn subdirs(dir: &Path, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {
-    let mut dirs = Vec::new();
-    for entry in fs::read_dir(dir).map_err(StoreError::io("list", dir))? {
-        let path = entry.map_err(StoreError::io("list", dir))?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if path.is_dir() && name.is_some_and(|name| name.starts_with(prefix)) {
-            dirs.push(path);
-        }
-    }
-    Ok(dirs)
 }

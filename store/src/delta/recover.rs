@@ -10,7 +10,7 @@ use deltalake::kernel::{StructType, engine::arrow_conversion::TryIntoKernel};
 use uuid::Uuid;
 
 use super::{
-    Effect, TableLog, action, create_dir, definition,
+    Effect, OnDisk, TableLog, action, blocking, create_dir, definition,
     entry::{self, Seal},
     journal::{self, Found},
     lines, position,
@@ -38,33 +38,84 @@ impl TableLog {
     }
 
     async fn read_anew(&mut self) -> Result<(), StoreError> {
-        let entries = entry::read_all(&self.log_dir())?;
-        let trusted = self.trusted_state(&entries)?;
-        let broken = entries
-            .iter()
-            .find(|(_, bytes)| entry::check(bytes) == Seal::Broken);
+        let disk = self.disk.clone();
+        let (trusted, broken) = blocking(move || disk.look()).await?;
         let logged = match broken {
-            Some((version, _)) => Err(format!("entry {version} is damaged")),
+            Some(version) => Err(format!("entry {version} is damaged")),
             None => self.read_log().await.map_err(|error| describe(&error)),
         };
+        let disk = self.disk.clone();
+        self.state = blocking(move || disk.settle(trusted, logged)).await?;
+        // Also drops what only half of a journal's last record says.
+        self.rewrite_journal().await;
+        Ok(())
+    }
+
+    /// Tells the log of columns that the version which made the table did not have.
+    pub(super) async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
+        let loaded = self
+            .load()
+            .await
+            .map_err(StoreError::delta(self.disk.table))?;
+        let snapshot = loaded
+            .snapshot()
+            .map_err(StoreError::delta(self.disk.table))?;
+        let wanted: StructType = self.disk.table.file_schema().as_ref().try_into_kernel()?;
+        let known = snapshot.schema();
+        if wanted
+            .fields()
+            .all(|field| known.field(field.name()).is_some())
+        {
+            return Ok(());
+        }
+        let metadata = serde_json::to_value(snapshot.metadata()).unwrap_or_default();
+        let id = metadata["id"].as_str().and_then(|id| id.parse().ok());
+        let now = self.disk.clock.now().to_millis();
+        let [_, definition] =
+            definition::lines(self.disk.table, id.unwrap_or_else(Uuid::new_v4), now)?;
+        let mut lines = lines("ADD COLUMNS", &[], now);
+        lines.push(definition);
+        let version = self.state.version + 1;
+        entry::write(&self.disk.log_dir(), version, &entry::seal(&lines))?;
+        let change = Change {
+            seq: self.state.seq,
+            ..Change::default()
+        };
+        self.note(version, change).await;
+        Ok(())
+    }
+}
+
+impl OnDisk {
+    /// The newest state that is known for sure, and the version of an entry that is damaged.
+    fn look(&self) -> Result<(Option<State>, Option<u64>), StoreError> {
+        let entries = entry::read_all(&self.log_dir())?;
+        let trusted = self.trusted_state(&entries)?;
+        let is_broken = |bytes: &Vec<u8>| entry::check(bytes) == Seal::Broken;
+        let mut versions = entries.iter();
+        let broken = versions.find_map(|(version, bytes)| is_broken(bytes).then_some(*version));
+        Ok((trusted, broken))
+    }
+
+    /// The state of the table, given what is known for sure and what the log says; writes a new log where it says otherwise.
+    fn settle(
+        &self,
+        trusted: Option<State>,
+        logged: Result<Option<State>, String>,
+    ) -> Result<State, StoreError> {
         match (trusted, logged) {
-            (Some(trusted), Ok(Some(logged))) if logged.agrees_with(&trusted) => {
-                self.state = trusted;
-            }
+            (Some(trusted), Ok(Some(logged))) if logged.agrees_with(&trusted) => Ok(trusted),
             (Some(trusted), logged) => {
                 let reason = logged
                     .err()
                     .unwrap_or_else(|| "the log does not say what was committed to it".to_owned());
-                self.rebuild(trusted, &reason)?;
+                self.rebuild(trusted, &reason)
             }
-            (None, Ok(Some(logged))) => self.state = logged,
-            (None, Ok(None)) if self.data_files()?.is_empty() => self.create()?,
-            (None, Ok(None)) => self.refuse("the log is missing")?,
-            (None, Err(reason)) => self.refuse(&reason)?,
+            (None, Ok(Some(logged))) => Ok(logged),
+            (None, Ok(None)) if self.data_files()?.is_empty() => self.create(),
+            (None, Ok(None)) => Err(bad(self.table, "the log is missing")),
+            (None, Err(reason)) => Err(bad(self.table, &reason)),
         }
-        // Also drops what only half of a journal's last record says.
-        self.rewrite_journal().await;
-        Ok(())
     }
 
     /// The newest state that the journal and the entries after it hold for sure.
@@ -106,22 +157,20 @@ impl TableLog {
     }
 
     /// A new log for a new table.
-    fn create(&mut self) -> Result<(), StoreError> {
+    fn create(&self) -> Result<State, StoreError> {
         self.write_first_entry(&State::default())?;
-        self.state = State::default();
-        Ok(())
+        Ok(State::default())
     }
 
     /// A new log in place of a damaged one.
-    fn rebuild(&mut self, mut trusted: State, reason: &str) -> Result<(), StoreError> {
+    fn rebuild(&self, mut trusted: State, reason: &str) -> Result<State, StoreError> {
         let damage = Damage::new(DamageKind::DeltaLog, &self.log_dir(), reason);
         self.quarantine
             .put(damage.of_table(self.table).without_loss())?;
         self.write_first_entry(&trusted)?;
         trusted.version = 0;
-        self.state = trusted;
         tracing::warn!(table = %self.table, "delta log made again from the journal");
-        Ok(())
+        Ok(trusted)
     }
 
     /// Writes entry 0: what the table is and all that it holds.
@@ -144,38 +193,6 @@ impl TableLog {
         let definition = definition::lines(self.table, Uuid::new_v4(), now)?;
         lines.splice(1..1, definition);
         entry::write(&self.log_dir(), 0, &entry::seal(&lines))
-    }
-
-    /// Tells the log of columns that the version which made the table did not have.
-    pub(super) async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
-        let loaded = self.load().await.map_err(StoreError::delta(self.table))?;
-        let snapshot = loaded.snapshot().map_err(StoreError::delta(self.table))?;
-        let wanted: StructType = self.table.file_schema().as_ref().try_into_kernel()?;
-        let known = snapshot.schema();
-        if wanted
-            .fields()
-            .all(|field| known.field(field.name()).is_some())
-        {
-            return Ok(());
-        }
-        let metadata = serde_json::to_value(snapshot.metadata()).unwrap_or_default();
-        let id = metadata["id"].as_str().and_then(|id| id.parse().ok());
-        let now = self.clock.now().to_millis();
-        let [_, definition] = definition::lines(self.table, id.unwrap_or_else(Uuid::new_v4), now)?;
-        let mut lines = lines("ADD COLUMNS", &[], now);
-        lines.push(definition);
-        let version = self.state.version + 1;
-        entry::write(&self.log_dir(), version, &entry::seal(&lines))?;
-        let change = Change {
-            seq: self.state.seq,
-            ..Change::default()
-        };
-        self.note(version, change).await;
-        Ok(())
-    }
-
-    fn refuse(&self, reason: &str) -> Result<(), StoreError> {
-        Err(bad(self.table, reason))
     }
 }
 
