@@ -39,10 +39,11 @@ struct Segment {
 }
 
 /// Reads all records in `dir`, in order, and gives each to `replay`. Damaged ones go to files beside the segments. Records up
-/// to `covered` are in data files and may be gone.
+/// to the number that was noted when segments were deleted last are in data files and may be gone; where none was noted, those up
+/// to `in_files`.
 pub(crate) fn recover(
     dir: &Path,
-    covered: u64,
+    in_files: u64,
     mut replay: impl FnMut(u64, Body) -> Result<(), StoreError>,
 ) -> Result<Recovered, StoreError> {
     let listed = segment::list(dir)?;
@@ -50,10 +51,10 @@ pub(crate) fn recover(
     let mut found = Found {
         dir,
         last_seq: 0,
-        covered,
+        covered: mark::covered(dir).unwrap_or(in_files),
         damage: Vec::new(),
     };
-    let closed = Segments::default();
+    let closed = Segments::new(dir);
     let mut listed = listed.into_iter().map(|(_, path)| read(path)).peekable();
     while let Some(segment) = listed.next() {
         let segment = segment?;
@@ -65,8 +66,14 @@ pub(crate) fn recover(
         let last_seq = replay_segment(&segment, end, &mut found, &mut replay)?;
         closed.close(segment.path, last_seq);
     }
+    if mark::covered(dir).is_none()
+        && let Err(error) = mark::set_covered(dir, in_files)
+    {
+        // Without it some damage is not noticed, but nothing is lost.
+        tracing::warn!(%error, "what may be gone of the log was not noted");
+    }
     // What comes after the last acknowledged record is not missing.
-    let acknowledged = mark::read(dir).unwrap_or(0);
+    let acknowledged = mark::acknowledged(dir).unwrap_or(0);
     found.expect_up_to(acknowledged);
     Ok(Recovered {
         segments: closed,

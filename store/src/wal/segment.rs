@@ -9,7 +9,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::codec::{SEGMENT_HEADER_LEN, segment_header};
+use super::{
+    codec::{SEGMENT_HEADER_LEN, segment_header},
+    mark,
+};
 use crate::StoreError;
 
 /// A segment that is not written to any more.
@@ -21,18 +24,33 @@ struct Closed {
 }
 
 /// The closed segments, shared by the writer, which closes them, and the flusher, which deletes them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Segments(Arc<Mutex<Vec<Closed>>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Segments {
+    dir: PathBuf,
+    closed: Arc<Mutex<Vec<Closed>>>,
+}
 
 impl Segments {
-    /// Takes note of a segment that is complete.
-    pub(super) fn close(&self, path: PathBuf, last_seq: u64) {
-        self.0.lock().push(Closed { path, last_seq });
+    /// Of the log in `dir`; none is closed yet.
+    pub(super) fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            closed: Arc::default(),
+        }
     }
 
-    /// Deletes the segments whose records are all in data files, that is those with no number above `covered`.
+    /// Takes note of a segment that is complete.
+    pub(super) fn close(&self, path: PathBuf, last_seq: u64) {
+        self.closed.lock().push(Closed { path, last_seq });
+    }
+
+    /// Deletes the segments whose records all tables have in files, that is those with no number above `covered`.
     pub(crate) fn delete_covered(&self, covered: u64) -> Result<(), StoreError> {
-        let mut closed = self.0.lock();
+        let mut closed = self.closed.lock();
+        if closed.iter().all(|one| one.last_seq > covered) {
+            return Ok(());
+        }
+        mark::set_covered(&self.dir, covered)?;
         while let Some(at) = closed.iter().position(|one| one.last_seq <= covered) {
             let path = &closed[at].path;
             match fs::remove_file(path) {

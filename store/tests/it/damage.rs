@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use demarc_store::{ChangeRow, DamageKind, Rows, Table};
+use demarc_store::{ChangeRow, DamageKind, Rows, Store, Table};
 
 use crate::fixture::{all_tables, change, open, row_count, rows_of, tenant};
 
@@ -55,6 +55,10 @@ async fn numbers(dir: &Path) -> Vec<String> {
     let store = open(dir).await;
     // Rows of recovered records and new ones live together.
     store.append(&tenant("a"), numbered(9)).await.unwrap();
+    numbers_of(&store).await
+}
+
+async fn numbers_of(store: &Store) -> Vec<String> {
     let rows = rows_of(
         &store.snapshot(&tenant("a")),
         Table::Changes,
@@ -173,6 +177,7 @@ async fn records_that_are_gone_are_reported_once() {
     ];
     let mark = segment.with_file_name("acknowledged");
     let acknowledged = fs::read(&mark).unwrap();
+    let covered = segment.with_file_name("covered");
     for (case, content, reason) in cases {
         fs::remove_dir_all(dir.path().join("quarantine")).ok();
         for later in files(&dir.path().join("wal"), "wal") {
@@ -182,6 +187,8 @@ async fn records_that_are_gone_are_reported_once() {
             fs::write(&segment, content).unwrap();
         }
         fs::write(&mark, &acknowledged).unwrap();
+        // An older version did not have it.
+        fs::remove_file(&covered).unwrap();
         for _start in 0..2 {
             let store = open(dir.path()).await;
             let found: Vec<_> = store
@@ -196,4 +203,72 @@ async fn records_that_are_gone_are_reported_once() {
             assert_eq!(found, expected, "{case}");
         }
     }
+}
+
+/// Segments stay until the slowest table has their rows; that another one has its own does not make them needless.
+#[tokio::test]
+async fn records_that_only_a_slower_table_needs_are_reported_when_they_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = tenant("a");
+    let store = open(dir.path()).await;
+    store.append(&id, all_tables()).await.unwrap();
+    store.flush().await.unwrap();
+    assert_eq!(files(&dir.path().join("wal"), "wal").len(), 0);
+    store.append(&id, all_tables()).await.unwrap();
+    let log = dir.path().join("tables/spans/_delta_log");
+    let obstacle = log.join(format!("{:020}.json", 2));
+    fs::create_dir(&obstacle).unwrap();
+    assert!(store.flush().await.is_err());
+    store.append(&id, numbered(1)).await.unwrap();
+    drop(store);
+    fs::remove_dir(&obstacle).unwrap();
+    let mut segments = files(&dir.path().join("wal"), "wal");
+    segments.sort();
+    assert_eq!(segments.len(), 2);
+    fs::remove_file(&segments[0]).unwrap();
+    for _start in 0..2 {
+        let store = open(dir.path()).await;
+        let reasons: Vec<String> = store.damage().into_iter().map(|one| one.reason).collect();
+        assert_eq!(reasons, ["records 2 to 2 are missing"]);
+        drop(store);
+    }
+    let store = open(dir.path()).await;
+    store.flush().await.unwrap();
+    drop(store);
+    assert_eq!(open(dir.path()).await.damage().len(), 1, "not once more");
+}
+
+/// After a commit that failed the log is read again, and reading may take long.
+#[tokio::test]
+async fn while_a_log_is_read_again_others_are_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.append(&tenant("a"), numbered(0)).await.unwrap();
+    let entry = dir
+        .path()
+        .join(format!("tables/changes/_delta_log/{:020}.json", 1));
+    let made = std::process::Command::new("mkfifo").arg(&entry).status();
+    assert!(made.unwrap().success());
+    assert!(
+        store.flush().await.is_err(),
+        "there is something in the entry's place"
+    );
+    // Whoever reads the entry waits until someone opens it for writing, and until that is closed again.
+    let (asked, question) = tokio::sync::oneshot::channel();
+    let (answer, answered) = std::sync::mpsc::channel();
+    let reader_waits = std::thread::spawn(move || {
+        let writer = fs::OpenOptions::new().write(true).open(entry).unwrap();
+        asked.send(()).unwrap();
+        let served = answered.recv_timeout(std::time::Duration::from_secs(20));
+        drop(writer);
+        served.is_ok()
+    });
+    let serving = tokio::spawn(async move {
+        question.await.unwrap();
+        answer.send(()).ok();
+    });
+    store.flush().await.unwrap();
+    serving.await.unwrap();
+    assert!(reader_waits.join().unwrap());
+    assert_eq!(numbers_of(&store).await, ["0"]);
 }
