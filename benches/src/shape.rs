@@ -1,7 +1,8 @@
 //! What samples, spans and log lines take on disk.
 //!
 //! `record` scrapes a real exporter; `shape` reads the scrapes, cuts them into stretches, each the history of one host, and prints bytes per
-//! sample: of each column in several encodings, and of the files that the store makes of all of it.
+//! sample: of each column in several encodings, of the files that the store makes of all of it, and of the windows that it makes of
+//! those days later.
 
 mod corpus;
 mod encoding;
@@ -12,13 +13,16 @@ mod rows;
 pub(crate) use record::run as record;
 pub(crate) use rows::run as run_rows;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
-use demarc_proto::{Clock, SystemClock, TenantId};
-use demarc_store::{MetricRows, Rows, Store, Table};
+use demarc_proto::{Clock, ManualClock, SystemClock, TenantId};
+use demarc_store::{MetricRows, Resolution, Rows, Store, StoreConfig, Table};
 
 use self::corpus::Corpus;
 use crate::{cli::ShapeArgs, table};
+
+/// When all samples are of days that are over.
+const WINDOWS_AFTER: Duration = Duration::from_secs(3 * 86_400);
 
 /// Prints the table of encodings, then the store's own files by column, before and after they are merged.
 pub(crate) async fn run(args: &ShapeArgs) -> anyhow::Result<()> {
@@ -45,6 +49,24 @@ pub(crate) async fn run(args: &ShapeArgs) -> anyhow::Result<()> {
             all as f64 / samples as f64
         ));
         store.maintain().await?;
+    }
+    store.close().await?;
+    drop(store);
+    windows(folder.path(), samples as f64).await
+}
+
+/// Prints what windows of the same samples take, at a time when these are old enough.
+async fn windows(folder: &Path, samples: f64) -> anyhow::Result<()> {
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    clock.advance(WINDOWS_AFTER);
+    let config = StoreConfig {
+        downsample_after_days: 1,
+        ..files::config()
+    };
+    let store = Store::open(folder, config, clock).await?;
+    store.maintain().await?;
+    for resolution in Resolution::ALL {
+        table::print(&files::rows(&store, resolution.table(), samples)?);
     }
     store.close().await?;
     Ok(())

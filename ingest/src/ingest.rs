@@ -269,6 +269,7 @@ impl Ingest {
         let wait = Duration::from_secs(self.config.pair_wait_seconds);
         let idle = Duration::from_secs(self.config.series_idle_seconds);
         self.registry.forget_idle(minute(now.minus(idle)));
+        self.registry.forget_deleted(|id| self.store.series(id));
         let (seen, by_tenant) = {
             let mut pipeline = self.pipeline.lock();
             let calls = pipeline

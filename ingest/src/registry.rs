@@ -99,6 +99,13 @@ impl Registry {
         tenants.len() < max_tenants || tenants.contains_key(id)
     }
 
+    /// Forgets the tenants that the store has deleted: `index` tells the series of a tenant as they are now. Else their labels would
+    /// stay in memory until they send again.
+    pub(crate) fn forget_deleted(&self, index: impl Fn(&TenantId) -> Arc<SeriesIndex>) {
+        let mut tenants = self.tenants.write();
+        tenants.retain(|id, tenant| Arc::ptr_eq(&tenant.index, &index(id)));
+    }
+
     /// Forgets the series that had no value since `minute`.
     pub(crate) fn forget_idle(&self, minute: u32) {
         let tenants: Vec<_> = self.tenants.read().values().cloned().collect();
@@ -277,6 +284,17 @@ mod tests {
         tenant.remember(1, known(&tenant, 10, 5));
         assert_eq!(tenant.find(1).map(|known| known.newest), Some(20));
         assert_eq!(tenant.active(), 1);
+    }
+
+    #[test]
+    fn nothing_keeps_the_series_of_a_deleted_tenant() {
+        let registry = Registry::default();
+        let (id, index) = (TenantId::default(), Arc::default());
+        registry.tenant(&id, 1, Arc::clone(&index)).unwrap();
+        registry.forget_deleted(|_| Arc::clone(&index));
+        assert_eq!(Arc::strong_count(&index), 2);
+        registry.forget_deleted(|_| Arc::default());
+        assert_eq!(Arc::strong_count(&index), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod name;
 mod order;
 mod properties;
 mod samples;
+mod series;
 
 use std::{
     fs::{self, File},
@@ -28,7 +29,7 @@ use crate::{
     DataFile, SeriesIndex, StoreError, Table,
     day::Day,
     head::TableRows,
-    rows::{SampleBatches, Samples},
+    rows::{NewSeries, SampleBatches, Samples, SeriesBatches},
     wal::{create_dir, sync_dir},
 };
 
@@ -89,6 +90,9 @@ pub(crate) fn write(
 ) -> Result<Option<Arc<Samples>>, StoreError> {
     match rows {
         TableRows::Batches(batches) => write_batches(flushed, batches, written).map(|()| None),
+        TableRows::Series(pieces, index) => {
+            write_series(flushed, pieces, index, written).map(|()| None)
+        }
         TableRows::Samples(runs, index) => write_samples(flushed, runs, index, written).map(Some),
     }
 }
@@ -105,6 +109,21 @@ fn write_batches(
             let file = write_one(&file, in_order(group, &order))?;
             written.push((place.tenant.clone(), file));
         }
+    }
+    Ok(())
+}
+
+fn write_series(
+    flushed: Flushed<'_>,
+    pieces: &[Arc<Vec<NewSeries>>],
+    index: &SeriesIndex,
+    written: &mut Vec<(TenantId, DataFile)>,
+) -> Result<(), StoreError> {
+    for (day, rows) in series::by_day(pieces, index) {
+        let file = flushed.file(day, rows.len());
+        let batches = SeriesBatches::new(index, &rows);
+        let file = write_one(&file, batches.map(|batch| Ok(batch?)))?;
+        written.push((flushed.place.tenant.clone(), file));
     }
     Ok(())
 }

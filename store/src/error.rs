@@ -29,6 +29,10 @@ pub enum StoreError {
     /// Memory holds as many rows as it may, because they could not be written to files; nothing was written.
     #[error("too many rows wait to be written to files")]
     Overfull,
+    /// The tenant was deleted while the samples were on their way, and the numbers of their series mean nothing any more; nothing
+    /// was written. Asked again for its series, the store has new numbers.
+    #[error("the tenant was deleted meanwhile: its series have to be told anew")]
+    Forgotten,
     /// One append has more rows than a record of the write-ahead log can hold.
     #[error("{bytes} bytes are too many for one append")]
     TooLarge {
@@ -99,6 +103,7 @@ impl StoreError {
         matches!(
             self,
             Self::Overfull
+                | Self::Forgotten
                 | Self::WriterDied
                 | Self::WalWrite { .. }
                 | Self::Io { .. }

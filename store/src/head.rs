@@ -9,6 +9,7 @@ mod batch;
 mod memory;
 mod recent;
 pub(crate) mod runs;
+mod series;
 mod settled;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -25,6 +26,7 @@ use self::runs::Runs;
 pub use self::memory::InMemory;
 pub(crate) use self::{
     recent::{Kept, Recent},
+    series::{Pieces, SeriesHead},
     settled::Settled,
 };
 
@@ -40,11 +42,11 @@ use crate::{
 pub(crate) struct Insert {
     /// Whose rows.
     pub(crate) tenant: TenantId,
-    /// Table and rows; no samples.
+    /// Table and rows; neither samples nor series.
     pub(crate) batches: Vec<(Table, RecordBatch)>,
     /// The samples, sorted.
     pub(crate) samples: Samples,
-    /// The series and days that the rows of the `series` table make known.
+    /// The rows of the `series` table.
     pub(crate) series: Vec<NewSeries>,
 }
 
@@ -54,8 +56,10 @@ pub(crate) type TenantRows = Vec<(TenantId, TableRows)>;
 /// One tenant's rows of one table that are in no file.
 #[derive(Clone, Debug)]
 pub(crate) enum TableRows {
-    /// Of any table but `samples`.
+    /// Of any table but the following.
     Batches(Arc<Vec<RecordBatch>>),
+    /// Of `series`, and what tells their labels.
+    Series(Pieces, Arc<SeriesIndex>),
     /// Of `samples`, and what tells the ids and names of their series.
     Samples(Runs, Arc<SeriesIndex>),
 }
@@ -96,9 +100,14 @@ const MAX_FILL: usize = 4;
 struct TenantHead {
     tables: [TableHead; Table::ALL.len()],
     samples: SampleHead,
+    series: SeriesHead,
     index: Arc<SeriesIndex>,
     settled: Settled,
+    gate: Arc<Gate>,
 }
+
+/// Held by every append, and alone by what deletes the tenant.
+pub(crate) type Gate = tokio::sync::RwLock<()>;
 
 /// One table of one tenant; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -129,12 +138,15 @@ impl TenantHead {
         let samples = &self.samples;
         !(self.tables.iter().all(is_empty)
             && samples.active.is_empty()
-            && samples.frozen.is_empty())
+            && samples.frozen.is_empty()
+            && self.series.is_empty())
     }
 
     fn has_frozen(&self) -> bool {
         let mut tables = self.tables.iter();
-        tables.any(|table| !table.frozen.is_empty()) || !self.samples.frozen.is_empty()
+        tables.any(|table| !table.frozen.is_empty())
+            || !self.samples.frozen.is_empty()
+            || !self.series.frozen.is_empty()
     }
 
     /// Moves the active rows to the frozen ones; returns the frozen rows by table.
@@ -152,6 +164,12 @@ impl TenantHead {
         if !samples.frozen.is_empty() {
             let rows = TableRows::Samples(samples.frozen.clone(), self.index.clone());
             frozen.push((Table::Samples, rows));
+        }
+        let series = &mut self.series;
+        append(&mut series.frozen, &mut series.active);
+        if !series.frozen.is_empty() {
+            let rows = TableRows::Series(series.frozen.clone(), self.index.clone());
+            frozen.push((Table::Series, rows));
         }
         frozen
     }
@@ -212,7 +230,7 @@ impl Head {
             samples.extend(&samples_of_batch(&index, batch)?);
         }
         samples.sort();
-        batches.retain(|(table, _)| *table != Table::Samples);
+        batches.retain(|(table, _)| !matches!(table, Table::Samples | Table::Series));
         Ok(Insert {
             tenant,
             batches,
@@ -244,9 +262,18 @@ impl Head {
                 bytes += batch.get_array_memory_size();
                 Arc::make_mut(&mut tenant.tables[table.index()].active).push(batch);
             }
+            rows += insert.series.len();
+            bytes += size_of_val(insert.series.as_slice());
+            tenant.series.push(insert.series);
             inner.active_rows += rows;
             inner.active_bytes += bytes;
         }
+    }
+
+    /// Notes that files have these rows of the `series` table.
+    pub(crate) fn make_known(&self, tenant: &TenantId, series: &[NewSeries]) {
+        let known = series.iter().map(|new| (new.series, new.day));
+        self.index(tenant).make_known(known);
     }
 
     /// Adds committed files of a table.
@@ -358,6 +385,24 @@ impl Head {
             .clone()
     }
 
+    /// What an append to `tenant` has to hold until its rows are in the head.
+    pub(crate) fn gate(&self, tenant: &TenantId) -> Arc<Gate> {
+        if let Some(tenant) = self.inner.read().tenants.get(tenant) {
+            return tenant.gate.clone();
+        }
+        let mut inner = self.inner.write();
+        let tenant = inner.tenants.entry(tenant.clone()).or_default();
+        tenant.gate.clone()
+    }
+
+    /// Forgets the series of a tenant that has no row anywhere.
+    pub(crate) fn forget_series(&self, tenant: &TenantId) {
+        if let Some(tenant) = self.inner.write().tenants.get_mut(tenant) {
+            tenant.index = Arc::new(SeriesIndex::after(&tenant.index));
+            tenant.samples.recent.give_up();
+        }
+    }
+
     /// The tenants that have rows, sorted.
     pub(crate) fn tenants(&self) -> Vec<TenantId> {
         let inner = self.inner.read();
@@ -375,14 +420,14 @@ impl Head {
             Some(found) => Snapshot::new(
                 tenant,
                 found.tables.clone(),
-                found.samples.clone(),
+                (found.samples.clone(), found.series.clone()),
                 found.index.clone(),
             )
             .settled_as(found.settled),
             None => Snapshot::new(
                 tenant,
                 Default::default(),
-                SampleHead::default(),
+                Default::default(),
                 Arc::default(),
             ),
         }
@@ -447,6 +492,9 @@ impl Inner {
             tenant.tables[table.index()].frozen = Arc::default();
             if table == Table::Samples {
                 tenant.samples.frozen = Arc::default();
+            }
+            if table == Table::Series {
+                tenant.series.frozen = Arc::default();
             }
         }
         if self.tenants.values().all(|tenant| !tenant.has_frozen()) {

@@ -2,7 +2,8 @@
 //!
 //! Series get ordinals in the order of their arrival and are never taken out, so that a reader that remembers how many
 //! series there were sees the index as it was. A series is interned before its first samples are on disk; readers see it
-//! once it is known on some day, which is when they are.
+//! once it is known on some day, which is when they are. When a tenant is deleted, a new index takes the place of the old one and
+//! goes on counting where that ended: a number of the old one is never taken for a series of the new one.
 
 mod matcher;
 mod order;
@@ -67,6 +68,8 @@ pub struct Selected {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// The ordinal of the first series.
+    first: u32,
     series: Vec<Arc<SeriesEntry>>,
     ids: Vec<SeriesId>,
     /// The day on which each series was made known last, the first thing to look at; `None` before it is known at all.
@@ -91,7 +94,7 @@ pub(crate) struct Selection<'a> {
     pub(crate) matchers: &'a [Matcher],
     /// Only series with values on some day from the first to the last of these.
     pub(crate) days: Option<(Day, Day)>,
-    /// Only so many of the oldest series exist for this reader.
+    /// Only series with lower numbers exist for this reader.
     pub(crate) visible: u32,
 }
 
@@ -102,16 +105,25 @@ pub(crate) struct Reader<'a>(RwLockReadGuard<'a, Inner>);
 impl Reader<'_> {
     /// The id of a series.
     pub(crate) fn id(&self, series: SeriesRef) -> SeriesId {
-        self.0.ids[series.0 as usize]
+        self.0.ids[self.0.place(series.0)]
     }
 
     /// The labels and more of a series.
     pub(crate) fn entry(&self, series: SeriesRef) -> &Arc<SeriesEntry> {
-        &self.0.series[series.0 as usize]
+        self.0.entry(series.0)
     }
 }
 
 impl SeriesIndex {
+    /// An empty index whose numbers `old` has not given out.
+    pub(crate) fn after(old: &Self) -> Self {
+        let end = old.end();
+        let index = Self::default();
+        // Begun anew long before numbers run out: what is left of those days is no longer under way.
+        index.inner.write().first = if end > u32::MAX / 2 { 0 } else { end };
+        index
+    }
+
     /// The number under which samples of a series are appended; a series that is new gets one. Kind, unit and help are
     /// those that came last, as far as they say anything. Whoever appends a lot keeps the number.
     pub fn intern(&self, entry: SeriesEntry) -> SeriesRef {
@@ -124,6 +136,17 @@ impl SeriesIndex {
     /// How many series there are, those included that have no sample yet.
     pub fn len(&self) -> u32 {
         ordinal(self.inner.read().series.len())
+    }
+
+    /// The number after that of the last series.
+    pub(crate) fn end(&self) -> u32 {
+        self.inner.read().end()
+    }
+
+    /// Whether `series` is a number that this index has given out.
+    pub(crate) fn has(&self, series: SeriesRef) -> bool {
+        let inner = self.inner.read();
+        (inner.first..inner.end()).contains(&series.0)
     }
 
     /// Whether there is no series.
@@ -165,7 +188,8 @@ impl SeriesIndex {
         let mut inner = self.inner.write();
         for (series, day) in known {
             inner.days.entry(day).or_default().insert(series.0);
-            inner.last_days[series.0 as usize] = Some(day);
+            let place = inner.place(series.0);
+            inner.last_days[place] = Some(day);
         }
     }
 
@@ -188,11 +212,11 @@ impl SeriesIndex {
         match order {
             Some(order) => order.sort(&mut numbers),
             None => {
-                let labels = |at: &u32| &inner.series[*at as usize].labels;
+                let labels = |at: &u32| &inner.entry(*at).labels;
                 numbers.sort_unstable_by(|a, b| labels(a).cmp(labels(b)));
             }
         }
-        let entries = numbers.iter().map(|at| inner.series[*at as usize].clone());
+        let entries = numbers.iter().map(|at| Arc::clone(inner.entry(*at)));
         Ok(Selected {
             entries: entries.collect(),
             numbers: numbers.into_iter().map(SeriesRef).collect(),
@@ -213,7 +237,7 @@ impl SeriesIndex {
             return Ok(Vec::new());
         };
         if found.len() < values.len() as u64 {
-            let value = |at: u32| inner.series[at as usize].labels.get(name);
+            let value = |at: u32| inner.entry(at).labels.get(name);
             let values: BTreeSet<&str> = found.iter().map(value).collect();
             let present = values.into_iter().filter(|value| !value.is_empty());
             return Ok(present.map(str::to_owned).collect());
@@ -230,7 +254,7 @@ impl SeriesIndex {
         let inner = self.inner.read();
         let found = inner.ordinals(&compiled, selection);
         if found.len() < MIN_ORDERED as u64 {
-            let labels = found.iter().map(|at| &inner.series[at as usize].labels);
+            let labels = found.iter().map(|at| &inner.entry(at).labels);
             let names = labels.flat_map(|labels| labels.iter().map(|(name, _)| name));
             let names: BTreeSet<&str> = names.collect();
             return Ok(names.into_iter().map(str::to_owned).collect());
@@ -248,7 +272,7 @@ impl SeriesIndex {
         let mut order = self.order.lock();
         let inner = self.inner.read();
         if order.changes != inner.label_changes {
-            *order = Arc::new(Order::with_changes(inner.label_changes));
+            *order = Arc::new(Order::new(inner.first, inner.label_changes));
         }
         let new = inner.series.len() - order.len();
         if new > 8 * found.len() {
@@ -271,37 +295,53 @@ fn hash(id: SeriesId) -> u64 {
 }
 
 impl Inner {
+    /// Where what is known of a series stands.
+    fn place(&self, ordinal: u32) -> usize {
+        (ordinal - self.first) as usize
+    }
+
+    fn entry(&self, ordinal: u32) -> &Arc<SeriesEntry> {
+        &self.series[self.place(ordinal)]
+    }
+
+    fn end(&self) -> u32 {
+        let end = self.first.checked_add(ordinal(self.series.len()));
+        end.expect("fewer than 2^31 series fit in memory")
+    }
+
     fn find(&self, id: SeriesId) -> Option<SeriesRef> {
-        let found = self.by_id.find(hash(id), |at| self.ids[*at as usize] == id);
+        let is_it = |at: &u32| self.ids[self.place(*at)] == id;
+        let found = self.by_id.find(hash(id), is_it);
         found.copied().map(SeriesRef)
     }
 
     /// The number of `entry`, unless interning it would change something.
     fn unchanged(&self, entry: &SeriesEntry) -> Option<SeriesRef> {
         let series = self.find(entry.id)?;
-        let known = &self.series[series.0 as usize];
+        let known = self.entry(series.0);
         let is_news = adopt(known, entry).is_some() || known.labels != entry.labels;
         (!is_news).then_some(series)
     }
 
     fn intern(&mut self, entry: SeriesEntry) -> SeriesRef {
         if let Some(series) = self.find(entry.id) {
-            let known = self.series[series.0 as usize].clone();
+            let place = self.place(series.0);
+            let known = self.series[place].clone();
             if known.labels != entry.labels {
                 // Until now only the id was known: the row with the labels was lost.
                 self.post(series, &entry.labels);
-                self.series[series.0 as usize] = Arc::new(entry);
+                self.series[place] = Arc::new(entry);
                 self.label_changes += 1;
             } else if let Some(better) = adopt(&known, &entry) {
-                self.series[series.0 as usize] = Arc::new(better);
+                self.series[place] = Arc::new(better);
             }
             return series;
         }
-        let series = SeriesRef(ordinal(self.series.len()));
+        let series = SeriesRef(self.end());
         self.post(series, &entry.labels);
         self.ids.push(entry.id);
-        let ids = &self.ids;
-        let hash_at = |at: &u32| hash(ids[*at as usize]);
+        let (ids, first) = (&self.ids, self.first);
+        let hash_at = |at: &u32| hash(ids[(*at - first) as usize]);
         self.by_id.insert_unique(hash(entry.id), series.0, hash_at);
         self.last_days.push(None);
         self.series.push(Arc::new(entry));
@@ -323,7 +363,7 @@ impl Inner {
     }
 
     fn is_known(&self, series: SeriesRef, day: Day) -> bool {
-        self.last_days[series.0 as usize] == Some(day)
+        self.last_days[self.place(series.0)] == Some(day)
             || self
                 .days
                 .get(&day)
@@ -404,7 +444,7 @@ impl Inner {
     /// Asks each series for its label: cheaper than all values of the label where few series are left.
     fn keep_one_by_one(&self, found: RoaringBitmap, matcher: &Compiled<'_>) -> RoaringBitmap {
         let is_accepted = |at: &u32| {
-            let labels = &self.series[*at as usize].labels;
+            let labels = &self.entry(*at).labels;
             matcher.matches(labels.get(matcher.name))
         };
         found.iter().filter(is_accepted).collect()

@@ -7,6 +7,7 @@ mod json;
 mod logs;
 mod sample_batch;
 mod samples;
+mod series_rows;
 mod spans;
 mod text_map;
 
@@ -15,11 +16,12 @@ use std::{fmt, sync::Arc};
 use demarc_proto::{Attributes, EntityId, Labels, Millis, Nanos, OwnerId, SpanId, TraceId};
 
 pub(crate) use decode::{intern_series, samples_of_batch};
-pub(crate) use encode::{Encoded, NewSeries, encode, series_batch};
+pub(crate) use encode::{Encoded, encode};
 pub use logs::{LogColumns, Logs, NewLog};
 pub(crate) use sample_batch::SampleBatches;
 pub(crate) use samples::Point;
 pub use samples::{Samples, SeriesRef};
+pub(crate) use series_rows::{NewSeries, SeriesBatches, series_batch};
 pub use spans::{NewSpan, SpanColumns, SpanView, Spans};
 pub use text_map::SharedAttributes;
 

@@ -15,10 +15,10 @@ use roaring::RoaringBitmap;
 use crate::{
     MetricKind, SeriesEntry, StoreError, Table, data_file,
     day::Day,
-    head::{InMemory, SampleHead, Settled, TableHead, runs},
+    head::{InMemory, SampleHead, SeriesHead, Settled, TableHead, runs},
     index::{Selected, Selection, SeriesIndex},
     integrity::Integrity,
-    rows::{SampleBatches, Samples},
+    rows::{SampleBatches, Samples, SeriesBatches},
     scan::Footer,
 };
 
@@ -80,8 +80,9 @@ pub struct Snapshot {
     tenant: TenantId,
     tables: Arc<[TableHead; Table::ALL.len()]>,
     samples: SampleHead,
+    series: SeriesHead,
     index: Arc<SeriesIndex>,
-    /// How many series there were.
+    /// The number after that of the last series that there was.
     visible: u32,
     settled: Settled,
     integrity: Arc<Integrity>,
@@ -91,14 +92,15 @@ impl Snapshot {
     pub(crate) fn new(
         tenant: &TenantId,
         tables: [TableHead; Table::ALL.len()],
-        samples: SampleHead,
+        (samples, series): (SampleHead, SeriesHead),
         index: Arc<SeriesIndex>,
     ) -> Self {
         Self {
             tenant: tenant.clone(),
             tables: Arc::new(tables),
             samples,
-            visible: index.len(),
+            series,
+            visible: index.end(),
             index,
             settled: Settled::default(),
             integrity: Arc::default(),
@@ -162,14 +164,22 @@ impl Snapshot {
 
     /// The rows of `table` that are in no file yet. Never an empty batch.
     pub fn head(&self, table: Table) -> Vec<RecordBatch> {
-        if table == Table::Samples {
-            return self.head_samples(&SampleFilter::default());
+        match table {
+            Table::Samples => self.head_samples(&SampleFilter::default()),
+            Table::Series => self.head_of_series(),
+            _ => {
+                let head = &self.tables[table.index()];
+                let batches = head.frozen.iter().chain(head.active.iter());
+                batches.cloned().collect()
+            }
         }
-        let head = &self.tables[table.index()];
-        head.frozen
-            .iter()
-            .chain(head.active.iter())
-            .cloned()
+    }
+
+    fn head_of_series(&self) -> Vec<RecordBatch> {
+        let pieces = self.series.pieces();
+        let batches = pieces.flat_map(|rows| SeriesBatches::new(&self.index, rows));
+        batches
+            .map(|batch| batch.expect("each row fitted into a batch when it was appended"))
             .collect()
     }
 

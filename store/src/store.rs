@@ -84,6 +84,7 @@ impl Store {
             self.full.notify_one();
             return Err(StoreError::Overfull);
         }
+        let _open = self.head.gate(tenant).read_owned().await;
         let index = self.head.index(tenant);
         let rows = encode(&index, tenant, columns, rows)?;
         let batches = rows.batches.iter();
@@ -154,15 +155,19 @@ impl Store {
         self.flush_by(&commands).await
     }
 
-    /// Deletes all rows that `tenant` has in all tables, in memory and on disk. Returns how many. What is appended meanwhile
-    /// may stay. When it fails it has to be called again.
+    /// Deletes all rows and series that `tenant` has, in memory and on disk. Returns how many rows. What is appended meanwhile waits
+    /// until it is over. When it fails it has to be called again.
     #[tracing::instrument(skip_all, err, fields(%tenant))]
     pub async fn delete_tenant(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let closed = self.head.gate(tenant).write_owned().await;
         // Rows in memory and in the write-ahead log become files first, and the log's segments go.
         self.flush().await?;
         let maintenance = self.maintenance.clone().lock_owned().await;
         let tenant = tenant.clone();
-        let task = tokio::spawn(async move { maintenance.delete_tenant(&tenant).await });
+        let task = tokio::spawn(async move {
+            let _closed = closed;
+            maintenance.delete_tenant(&tenant).await
+        });
         task.await.map_err(StoreError::task).flatten()
     }
 

@@ -7,6 +7,8 @@ use super::SeriesEntry;
 /// The place of each series, by its ordinal, in the order of labels.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Order {
+    /// The ordinal of the first series.
+    first: u32,
     places: Vec<u32>,
     /// How often labels had changed when this was made.
     pub(super) changes: u64,
@@ -14,8 +16,9 @@ pub(super) struct Order {
 
 impl Order {
     /// Of no series yet.
-    pub(super) fn with_changes(changes: u64) -> Self {
+    pub(super) fn new(first: u32, changes: u64) -> Self {
         Self {
+            first,
             places: Vec::new(),
             changes,
         }
@@ -54,6 +57,7 @@ impl Order {
         }
         rest.iter().copied().for_each(&mut put);
         Self {
+            first: self.first,
             places,
             changes: self.changes,
         }
@@ -61,6 +65,6 @@ impl Order {
 
     /// Sorts ordinals of series whose places are known.
     pub(super) fn sort(&self, found: &mut [u32]) {
-        found.sort_unstable_by_key(|at| self.places[*at as usize]);
+        found.sort_unstable_by_key(|at| self.places[(*at - self.first) as usize]);
     }
 }

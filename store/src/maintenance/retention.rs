@@ -195,7 +195,8 @@ impl Maintenance {
         kept
     }
 
-    /// Removes all files of a tenant from all tables and from the disk; those that a reader still lists go once it is done.
+    /// Removes all files of a tenant, which has no other rows, from all tables and from the disk; those that a reader still lists
+    /// go once it is done.
     pub(crate) async fn delete_tenant(&self, tenant: &TenantId) -> Result<u64, StoreError> {
         let mut rows = 0;
         for table in Table::ALL {
@@ -211,8 +212,7 @@ impl Maintenance {
             // Also those that were merged into others a moment ago: they hold the same rows.
             flusher.log_mut(table).vacuum_tenant(tenant).await?;
         }
-        // Series that are sent again have to be written down again.
-        self.head.index(tenant).forget_days(|_| true);
+        self.head.forget_series(tenant);
         self.quarantine.forget(tenant)?;
         self.integrity.forget_losses(tenant);
         Ok(rows)

@@ -5,9 +5,9 @@ use demarc_proto::{Millis, SeriesId, TenantId};
 
 use super::{
     CUSTOM_BUCKETS, ChangeRow, Columns, CounterReset, EntityRow, Exemplar, Histogram, MetricRows,
-    RelationRow, Rows, Samples, SeriesRef,
+    NewSeries, RelationRow, Rows, Samples, SeriesRef,
     column::{
-        attributes, bytes, float64, float64_list, int32, int64, labels, optional_bytes,
+        attributes, bytes, float64, float64_list, int32, int64, optional_bytes,
         optional_float64_list, optional_int64, optional_text, text,
     },
     logs, spans,
@@ -23,17 +23,6 @@ pub(crate) struct Encoded {
     pub(crate) samples: Samples,
     /// Series that may be new, once for each day on which they have values here.
     pub(crate) series: Vec<NewSeries>,
-}
-
-/// A series that may not have a row in the `series` table for this day yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NewSeries {
-    /// The series.
-    pub(crate) series: SeriesRef,
-    /// The day of its values.
-    pub(crate) day: Day,
-    /// The first of them.
-    pub(crate) first_seen: Millis,
 }
 
 /// Turns `rows` into columns, together with `columns`, which are columns already.
@@ -55,6 +44,15 @@ pub(crate) fn encode(
     batches.extend(batch_of(Table::Relations, &rows.relations, relations)?);
     batches.extend(batch_of(Table::Changes, &rows.changes, changes)?);
     let mut samples = columns.samples;
+    samples.sort();
+    let mut edges = samples
+        .points()
+        .first()
+        .into_iter()
+        .chain(samples.points().last());
+    if !edges.all(|point| index.has(point.series)) {
+        return Err(StoreError::Forgotten);
+    }
     for (series, rows) in series.iter().zip(&rows.metrics) {
         for sample in &rows.samples {
             samples.push_sample(*series, sample);
@@ -94,36 +92,6 @@ fn batch_of<R>(
         return Ok(None);
     }
     Ok(Some((table, columns(rows)?)))
-}
-
-/// The rows of the `series` table for `series`.
-pub(crate) fn series_batch(
-    index: &SeriesIndex,
-    series: &[NewSeries],
-) -> Result<RecordBatch, ArrowError> {
-    let reader = index.reader();
-    let ids: Vec<[u8; 16]> = series
-        .iter()
-        .map(|new| reader.id(new.series).to_bytes())
-        .collect();
-    let entries: Vec<&SeriesEntry> = series
-        .iter()
-        .map(|new| reader.entry(new.series).as_ref())
-        .collect();
-    // First: more text than its column takes is refused here, and the metric's name is part of it.
-    let labels = labels(&entries, |entry| &entry.labels)?;
-    RecordBatch::try_new(
-        Table::Series.schema(),
-        vec![
-            bytes(&ids, |id| id),
-            text(&entries, |entry| entry.labels.metric()),
-            labels,
-            text(&entries, |entry| entry.kind.as_str()),
-            text(&entries, |entry| &entry.unit),
-            text(&entries, |entry| &entry.help),
-            int64(series, |new| new.first_seen.0),
-        ],
-    )
 }
 
 fn intern(index: &SeriesIndex, tenant: &TenantId, metrics: &[MetricRows]) -> Vec<SeriesRef> {

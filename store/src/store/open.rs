@@ -8,7 +8,7 @@ use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use demarc_proto::{Clock, TenantId};
@@ -21,11 +21,11 @@ use crate::{
     DataFile, StoreConfig, StoreError, Table, data_file,
     delta::{LogSettings, TableLog},
     flush::Flusher,
-    head::{Head, Insert},
+    head::Head,
     integrity::{Integrity, Suspect},
     maintenance::Maintenance,
     quarantine::Quarantine,
-    wal::{self, Body, Mark, Recovered, Writer},
+    wal::{self, Body, Command, Mark, Recovered, Writer},
 };
 
 /// Opens the store without its flush task.
@@ -45,8 +45,9 @@ pub(super) async fn open(
     };
     let logs = open_logs(&dir, &settings, &head, &integrity).await?;
     let (log_end, recovered) = recover(&dir, &logs, &head).await?;
-    note_damage(&recovered, &quarantine);
-    let (commands, receiver) = mpsc::channel(config.wal_queue_appends.max(1));
+    if note_damage(&recovered, &quarantine) && !head.has_rows() {
+        recovered.segments.delete_covered(recovered.last_seq)?;
+    }
     let full = Arc::new(Notify::new());
     let writer = Writer {
         dir: log_end.dir.clone(),
@@ -60,10 +61,7 @@ pub(super) async fn open(
         full: full.clone(),
         buffer: Vec::new(),
     };
-    let thread = thread::Builder::new()
-        .name("demarc-wal".to_owned())
-        .spawn(move || writer.run(receiver))
-        .map_err(StoreError::io("start the writer of", log_end.dir))?;
+    let (commands, thread) = start(writer, config.wal_queue_appends)?;
     let flusher = Arc::new(AsyncMutex::new(Flusher {
         head: head.clone(),
         segments: recovered.segments,
@@ -91,6 +89,20 @@ pub(super) async fn open(
         quarantine,
         tasks: Mutex::default(),
     })
+}
+
+/// Starts the thread that writes the log; returns where it takes commands, of which so many may wait.
+fn start(
+    writer: Writer,
+    queue: usize,
+) -> Result<(mpsc::Sender<Command>, JoinHandle<()>), StoreError> {
+    let (commands, receiver) = mpsc::channel(queue.max(1));
+    let dir = writer.dir.clone();
+    let thread = thread::Builder::new()
+        .name("demarc-wal".to_owned())
+        .spawn(move || writer.run(receiver))
+        .map_err(StoreError::io("start the writer of", dir))?;
+    Ok((commands, thread))
 }
 
 /// Where the write-ahead log goes on.
@@ -131,14 +143,17 @@ async fn put_suspects_aside(maintenance: &Maintenance) {
     }
 }
 
-/// Takes note of what the write-ahead log has lost.
-fn note_damage(recovered: &Recovered, quarantine: &Quarantine) {
+/// Takes note of what the write-ahead log has lost; returns whether all of it is noted.
+fn note_damage(recovered: &Recovered, quarantine: &Quarantine) -> bool {
+    let mut is_noted = true;
     for damage in &recovered.damage {
         if let Err(error) = quarantine.note(damage.clone()) {
             // It is no reason not to start, and found again at the next start.
             tracing::error!(file = damage.path, reason = damage.reason, %error, "damage was not noted");
+            is_noted = false;
         }
     }
+    is_noted
 }
 
 /// Creates the directory and keeps other processes out of it; also returns its absolute path.
@@ -219,10 +234,7 @@ fn index_series(
         head.prepare(tenant.clone(), batches)
     });
     match read {
-        Ok(read) => head.insert(vec![Insert {
-            batches: Vec::new(),
-            ..read
-        }]),
+        Ok(read) => head.make_known(tenant, &read.series),
         Err(error @ StoreError::Io { .. }) => return Err(error),
         Err(error) => integrity.report(Suspect {
             table,
@@ -254,9 +266,6 @@ fn replay(
             .sum::<usize>();
         insert(head, tenant, batches)
     })?;
-    if replayed_rows == 0 {
-        recovered.segments.delete_covered(recovered.last_seq)?;
-    }
     tracing::info!(replayed_rows, "write-ahead log recovered");
     Ok(recovered)
 }

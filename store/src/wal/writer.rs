@@ -146,7 +146,7 @@ impl Writer {
         let Content {
             tenant,
             index,
-            mut rows,
+            rows,
             payloads,
         } = content;
         let seq = self.next_seq + group.prepared.len() as u64;
@@ -161,7 +161,6 @@ impl Writer {
         if !series.is_empty() {
             let batch = series_batch(&index, &series)?;
             series_payload = Some(Payload::new(Table::Series, &batch)?);
-            rows.batches.push((Table::Series, batch));
         }
         let payloads: Vec<&Payload> = series_payload.iter().chain(&payloads).collect();
         push(&mut group.bytes, seq, &tenant, &payloads)?;
@@ -275,8 +274,13 @@ fn count_rows(inserts: &[Insert]) {
         for (table, batch) in &insert.batches {
             count(*table, batch.num_rows());
         }
-        if !insert.samples.is_empty() {
-            count(Table::Samples, insert.samples.len());
+        for (table, rows) in [
+            (Table::Samples, insert.samples.len()),
+            (Table::Series, insert.series.len()),
+        ] {
+            if rows > 0 {
+                count(table, rows);
+            }
         }
     }
 }

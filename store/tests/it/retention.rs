@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
-use demarc_proto::ManualClock;
-use demarc_store::{Retention, Rows, Store, StoreConfig, Table, TenantRetention};
+use demarc_proto::{ManualClock, Millis, SeriesId};
+use demarc_store::{
+    MetricKind, Retention, Rows, Samples, SeriesEntry, Store, StoreConfig, StoreError, Table,
+    TenantRetention,
+};
 
 use crate::fixture::{
-    WRITTEN, all_tables, clock, gauge, log, nanos, open_at, row_count, span, tenant,
+    self, WRITTEN, all_tables, clock, gauge, log, nanos, open_at, row_count, span, tenant,
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -99,6 +102,70 @@ async fn each_signal_of_each_tenant_is_kept_as_long_as_it_is_set() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn the_labels_of_a_deleted_tenant_are_gone_and_their_numbers_mean_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = open_at(dir.path(), StoreConfig::default(), &clock).await;
+    let (a, b) = (tenant("a"), tenant("b"));
+    let load = || Rows {
+        metrics: vec![
+            gauge("load", "secret", &[(1, 1.0)]),
+            gauge("up", "x", &[(1, 1.0)]),
+        ],
+        ..Rows::default()
+    };
+    for id in [&a, &b] {
+        store.append(id, load()).await.unwrap();
+    }
+    let intern = || {
+        let labels = gauge("load", "secret", &[]).labels;
+        store.series(&a).intern(SeriesEntry {
+            id: SeriesId::of(&a, &labels),
+            labels,
+            kind: MetricKind::Gauge,
+            unit: String::new(),
+            help: String::new(),
+        })
+    };
+    let samples = |series| {
+        let mut samples = Samples::default();
+        samples.push(series, Millis(fixture::DAY_MS + 2), 2.0);
+        samples
+    };
+    let stale = intern();
+    let held = store.snapshot(&a);
+    let index = Arc::downgrade(&store.series(&a));
+    store.delete_tenant(&a).await.unwrap();
+    assert_eq!((store.series(&a).len(), store.series(&b).len()), (0, 2));
+    // A reader that began before sees no series and meets no error.
+    assert!(held.select(&[], None).is_ok() && held.head(Table::Samples).len() == 1);
+    drop(held);
+    assert!(index.upgrade().is_none(), "nobody keeps the labels");
+    let refused = store
+        .append_columns(&a, samples(stale), Rows::default())
+        .await;
+    assert!(matches!(refused, Err(StoreError::Forgotten)));
+    let fresh = intern();
+    assert_ne!(fresh, stale);
+    store
+        .append_columns(&a, samples(fresh), Rows::default())
+        .await
+        .unwrap();
+    for _start in 0..2 {
+        let snapshot = store.snapshot(&a);
+        let found = snapshot.select(&[], None).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].labels.get("job"), "secret");
+        assert_eq!(rows(&store, "a", Table::Samples).await, 1);
+        assert_eq!(rows(&store, "a", Table::Series).await, 1);
+        store.flush().await.unwrap();
+    }
+    store.close().await.unwrap();
+    let store = open_at(dir.path(), StoreConfig::default(), &clock).await;
+    assert_eq!(store.snapshot(&a).select(&[], None).unwrap().len(), 1);
 }
 
 #[tokio::test]
