@@ -11,6 +11,7 @@ mod recent;
 pub(crate) mod runs;
 mod series;
 mod settled;
+mod tenant;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,13 +22,14 @@ use arrow::{
 use demarc_proto::TenantId;
 use parking_lot::RwLock;
 
-use self::runs::Runs;
+use self::{runs::Runs, tenant::TenantHead};
 
 pub use self::memory::InMemory;
 pub(crate) use self::{
     recent::{Kept, Recent},
     series::{Pieces, SeriesHead},
     settled::Settled,
+    tenant::{Gate, SampleHead, TableHead},
 };
 
 use crate::{
@@ -96,85 +98,6 @@ struct Inner {
 /// other thing that must not run out.
 const MAX_FILL: usize = 4;
 
-#[derive(Debug, Default)]
-struct TenantHead {
-    tables: [TableHead; Table::ALL.len()],
-    samples: SampleHead,
-    series: SeriesHead,
-    index: Arc<SeriesIndex>,
-    settled: Settled,
-    gate: Arc<Gate>,
-}
-
-/// Held by every append, and alone by what deletes the tenant.
-pub(crate) type Gate = tokio::sync::RwLock<()>;
-
-/// One table of one tenant; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TableHead {
-    /// Committed files, oldest first.
-    pub(crate) files: Arc<Vec<DataFile>>,
-    /// Rows being flushed.
-    pub(crate) frozen: Arc<Vec<RecordBatch>>,
-    /// Rows appended since.
-    pub(crate) active: Arc<Vec<RecordBatch>>,
-}
-
-/// The samples of one tenant; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SampleHead {
-    /// Samples being flushed.
-    pub(crate) frozen: Runs,
-    /// Samples appended since.
-    pub(crate) active: Runs,
-    /// Samples that files hold, too.
-    pub(crate) recent: Recent,
-}
-
-impl TenantHead {
-    /// Whether there is any row that is in no file.
-    fn has_rows(&self) -> bool {
-        let is_empty = |table: &TableHead| table.active.is_empty() && table.frozen.is_empty();
-        let samples = &self.samples;
-        !(self.tables.iter().all(is_empty)
-            && samples.active.is_empty()
-            && samples.frozen.is_empty()
-            && self.series.is_empty())
-    }
-
-    fn has_frozen(&self) -> bool {
-        let mut tables = self.tables.iter();
-        tables.any(|table| !table.frozen.is_empty())
-            || !self.samples.frozen.is_empty()
-            || !self.series.frozen.is_empty()
-    }
-
-    /// Moves the active rows to the frozen ones; returns the frozen rows by table.
-    fn freeze(&mut self) -> Vec<(Table, TableRows)> {
-        let mut frozen = Vec::new();
-        for table in Table::ALL {
-            let head = &mut self.tables[table.index()];
-            append(&mut head.frozen, &mut head.active);
-            if !head.frozen.is_empty() {
-                frozen.push((table, TableRows::Batches(head.frozen.clone())));
-            }
-        }
-        let samples = &mut self.samples;
-        append(&mut samples.frozen, &mut samples.active);
-        if !samples.frozen.is_empty() {
-            let rows = TableRows::Samples(samples.frozen.clone(), self.index.clone());
-            frozen.push((Table::Samples, rows));
-        }
-        let series = &mut self.series;
-        append(&mut series.frozen, &mut series.active);
-        if !series.frozen.is_empty() {
-            let rows = TableRows::Series(series.frozen.clone(), self.index.clone());
-            frozen.push((Table::Series, rows));
-        }
-        frozen
-    }
-}
-
 /// The first and the last time of the samples and histograms of an append.
 fn times(insert: &Insert) -> Option<(i64, i64)> {
     let samples = insert.samples.points().iter().map(|point| point.time);
@@ -189,16 +112,6 @@ fn times(insert: &Insert) -> Option<(i64, i64)> {
         None => Some((time, time)),
     };
     samples.chain(histograms).fold(None, widened)
-}
-
-/// Moves all of `from` behind what is in `to`.
-fn append<T: Clone>(to: &mut Arc<Vec<T>>, from: &mut Arc<Vec<T>>) {
-    let from = std::mem::take(from);
-    if to.is_empty() {
-        *to = from;
-    } else if !from.is_empty() {
-        Arc::make_mut(to).extend(from.iter().cloned());
-    }
 }
 
 impl Head {
