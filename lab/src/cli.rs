@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -94,13 +94,19 @@ pub(crate) struct RcaArgs {
     /// Only cases that have this in their name; may be given more than once.
     #[arg(long)]
     pub(crate) case: Vec<String>,
-    /// Name an onset that is so many seconds late (60s) to the engine.
+    /// Name an onset that is so many seconds late (60s) or early (-60s) to the engine.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = seconds, allow_hyphen_values = true)]
+    pub(crate) onset_shift: i64,
+    /// Ask so many seconds after the true onset (60s), with what has come in until then; 0s is when the recording ends.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = seconds)]
-    pub(crate) onset_shift: Duration,
+    pub(crate) asked_after: i64,
     /// Forget this share of the known calls between entities.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) drop_edges: f64,
-    /// Which calls are forgotten.
+    /// Keep this share of the traces, as a sampler at their heads does.
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    pub(crate) sample_traces: f64,
+    /// Which calls are forgotten, and which traces are kept.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Leave out a kind of telemetry; may be given more than once.
@@ -135,10 +141,8 @@ pub(crate) enum Source {
     Metrics,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<i64, String> {
     let number = text.strip_suffix('s').unwrap_or(text);
-    let seconds = number.parse::<u64>();
-    seconds
-        .map(Duration::from_secs)
-        .map_err(|_| format!("{text:?}: must be a whole number of seconds such as 60s"))
+    let seconds = number.parse::<i32>().map(i64::from);
+    seconds.map_err(|_| format!("{text:?}: must be a whole number of seconds such as 60s"))
 }

@@ -27,6 +27,8 @@ use prediction::Prediction;
 pub(crate) use reliability::run as reliability;
 use score::Tally;
 
+const SECOND_NS: i64 = 1_000_000_000;
+
 /// One answer.
 #[derive(Debug)]
 struct Answer {
@@ -34,6 +36,33 @@ struct Answer {
     prediction: Prediction,
     verdict: Verdict,
     took: Duration,
+}
+
+/// Answers, and what was odd about recordings or kept them from being judged.
+#[derive(Debug, Default)]
+struct Judged {
+    answers: Vec<Answer>,
+    odd: Vec<String>,
+}
+
+impl Judged {
+    fn note(&mut self, name: &str, done: anyhow::Result<(Vec<Answer>, Option<String>)>) {
+        match done {
+            Ok((answers, odd)) => {
+                self.answers.extend(answers);
+                self.odd.extend(odd.map(|odd| format!("{name}: {odd}")));
+            }
+            Err(error) => self.odd.push(format!("{name}: {error:#}")),
+        }
+    }
+
+    /// An error that names what was odd, where anything was.
+    fn admit(&self) -> anyhow::Result<()> {
+        if self.odd.is_empty() {
+            return Ok(());
+        }
+        bail!("odd recordings:\n  {}", self.odd.join("\n  "))
+    }
 }
 
 /// Judges every case of a set, or windows of its fault-free time.
@@ -57,68 +86,103 @@ pub(crate) async fn run(args: RcaArgs) -> anyhow::Result<()> {
         let (set, args, slots) = (Arc::clone(&set), Arc::clone(&args), Arc::clone(&slots));
         jobs.spawn(async move {
             let _slot = slots.acquire_owned().await?;
-            judge(&set, &system, &labels, &args)
-                .await
-                .with_context(|| system)
+            anyhow::Ok(judge(&set, &system, &labels, &args).await)
         });
     }
-    let mut answers = Vec::new();
+    let mut judged = Judged::default();
+    judged.odd.extend(set.odd().iter().cloned());
     while let Some(done) = jobs.join_next().await {
-        answers.extend(done??);
+        let done = done??;
+        judged.answers.extend(done.answers);
+        judged.odd.extend(done.odd);
     }
-    answers.sort_by(|a, b| a.case.cmp(&b.case));
+    judged.answers.sort_by(|a, b| a.case.cmp(&b.case));
+    tell(&set, &args, &judged.answers)?;
+    judged.admit()
+}
+
+/// Prints and writes what was asked for.
+fn tell(set: &Set, args: &RcaArgs, answers: &[Answer]) -> anyhow::Result<()> {
     if args.explain {
-        for answer in &answers {
+        for answer in answers {
             say::line(&answer.case)?;
             show::verdict(&serde_json::to_value(&answer.verdict)?)?;
         }
     }
     if args.fault_free > 0 {
-        return report_peace(&answers);
+        return report_peace(answers);
     }
     if let Some(out) = &args.out {
         let mut file = std::fs::File::create(out).with_context(|| out.display().to_string())?;
-        for answer in &answers {
+        for answer in answers {
             writeln!(file, "{}", answer.prediction.line(&answer.case))?;
         }
     }
-    report(&set, &answers)
+    report(set, answers)
 }
 
-/// Judges the cases of one system, each beside the system's fault-free telemetry.
-async fn judge(
-    set: &Set,
-    name: &str,
-    labels: &[Label],
-    args: &RcaArgs,
-) -> anyhow::Result<Vec<Answer>> {
+/// Judges the cases of one system, each beside the system's fault-free telemetry. One that cannot be judged does not stop the others.
+async fn judge(set: &Set, name: &str, labels: &[Label], args: &RcaArgs) -> Judged {
     let cut = cut(args);
-    let system = set.system(name, &cut)?;
-    let mut answers = Vec::new();
-    if args.fault_free > 0 {
-        let Some(label) = labels.first() else {
-            return Ok(answers);
-        };
-        let map = set.recording(label, &cut)?;
-        let engine = Embedded::open().await?;
-        engine.load(&system.telemetry).await?;
-        for window in peace::windows(&system, &map, args.fault_free) {
-            engine.load(&window.recording.telemetry).await?;
-            let case = format!("{name}@{}", window.recording.since / 1_000_000_000);
-            answers.push(answer(&engine, case, (&window.recording, &window.system)).await?);
+    let mut judged = Judged::default();
+    let system = match set.system(name, &cut) {
+        Ok(system) => system,
+        Err(error) => {
+            judged.odd.push(format!("{name}: {error:#}"));
+            return judged;
         }
-        return Ok(answers);
+    };
+    if args.fault_free > 0 {
+        let done = judge_peace(set, (name, &system), labels, args).await;
+        judged.note(name, done);
+        return judged;
     }
     for label in labels {
-        let mut recording = set.recording(label, &cut)?;
-        recording.since += i64::try_from(args.onset_shift.as_nanos())?;
-        // An engine of its own: what another case of the day holds is no peace.
-        let engine = Embedded::open().await?;
-        engine.load(&system.telemetry).await?;
-        engine.load(&recording.telemetry).await?;
-        answers.push(answer(&engine, label.case.clone(), (&recording, &system)).await?);
+        let done = judge_case(set, &system, label, args).await;
+        judged.note(&label.case, done);
     }
-    Ok(answers)
+    judged
+}
+
+/// Judges windows of the fault-free time of a system.
+async fn judge_peace(
+    set: &Set,
+    (name, system): (&str, &System),
+    labels: &[Label],
+    args: &RcaArgs,
+) -> anyhow::Result<(Vec<Answer>, Option<String>)> {
+    let mut answers = Vec::new();
+    let label = labels.first().context("no case tells whom to ask about")?;
+    let map = set.recording(label, &cut(args))?;
+    let engine = Embedded::open().await?;
+    let odd = engine.load(&system.telemetry).await?;
+    let odd = odd.or(engine.load(&peace::calls(system, &map)).await?);
+    for window in peace::windows(system, &map, args.fault_free) {
+        let case = format!("{name}@{}", window.recording.since / SECOND_NS);
+        answers.push(answer(&engine, case, (&window.recording, &window.system)).await?);
+    }
+    Ok((answers, odd))
+}
+
+/// Judges one case.
+async fn judge_case(
+    set: &Set,
+    system: &System,
+    label: &Label,
+    args: &RcaArgs,
+) -> anyhow::Result<(Vec<Answer>, Option<String>)> {
+    let mut recording = set.recording(label, &cut(args))?;
+    if args.asked_after > 0 {
+        let asked = recording.since + args.asked_after * SECOND_NS;
+        recording.until = recording.until.min(asked);
+    }
+    recording.since += args.onset_shift * SECOND_NS;
+    // An engine of its own: what another case of the day holds is no peace.
+    let engine = Embedded::open().await?;
+    let odd = engine.load(&system.telemetry).await?;
+    let odd = odd.or(engine.load(&recording.telemetry).await?);
+    let answer = answer(&engine, label.case.clone(), (&recording, system)).await?;
+    Ok((vec![answer], odd))
 }
 
 async fn answer(
@@ -148,6 +212,7 @@ fn cut(args: &RcaArgs) -> Cut {
         without_traces: without.contains(&Source::Traces),
         without_metrics: without.contains(&Source::Metrics),
         drop_edges: args.drop_edges,
+        drop_traces: 1.0 - args.sample_traces,
         seed: args.seed,
     }
 }

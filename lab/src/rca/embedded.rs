@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
 use demarc_incident::{Demarcation, IncidentConfig, Question, Registry, SymptomKind, Verdict};
 use demarc_ingest::{Ingest, IngestConfig, Receipt};
 use demarc_proto::{
@@ -87,8 +86,8 @@ impl Embedded {
         })
     }
 
-    /// Sends telemetry through ingest, and what ingest notices to the topology.
-    pub(crate) async fn load(&self, telemetry: &Telemetry) -> anyhow::Result<()> {
+    /// Sends telemetry through ingest, and what ingest notices to the topology; returns what is odd about the recording.
+    pub(crate) async fn load(&self, telemetry: &Telemetry) -> anyhow::Result<Option<String>> {
         let tenant = &self.tenant;
         let mut receipts = Vec::new();
         for resource_metrics in telemetry.metric_requests() {
@@ -103,13 +102,12 @@ impl Embedded {
             let request = ExportLogsServiceRequest { resource_logs };
             receipts.push(self.ingest.logs(tenant, request).await?);
         }
-        check(&receipts)?;
         self.ingest.flush_span_metrics().await?;
         let mut observations = self.observations.lock().await;
         while let Ok(batch) = observations.try_recv() {
             self.topology.observe(&batch);
         }
-        Ok(())
+        Ok(refusals(&receipts))
     }
 
     /// Asks who caused what a recording shows.
@@ -140,20 +138,20 @@ impl Embedded {
     }
 }
 
-/// Refuses a recording of which more than single rows were refused: what is judged is to be what was recorded.
-fn check(receipts: &[Receipt]) -> anyhow::Result<()> {
+/// Says so where more than single rows were refused: then what is judged is not what was recorded.
+fn refusals(receipts: &[Receipt]) -> Option<String> {
     let accepted: u64 = receipts.iter().map(|one| one.accepted).sum();
     let refused: u64 = receipts
         .iter()
         .flat_map(|one| &one.rejected)
         .map(|one| one.count)
         .sum();
-    if refused * MOST_REFUSED > accepted + refused {
-        let first = receipts.iter().find_map(|one| one.rejected.first());
-        bail!(
-            "{refused} of {} rows were refused, such as: {first:?}",
-            accepted + refused
-        );
+    if refused * MOST_REFUSED <= accepted + refused {
+        return None;
     }
-    Ok(())
+    let first = receipts.iter().find_map(|one| one.rejected.first());
+    Some(format!(
+        "{refused} of {} rows were refused, such as: {first:?}",
+        accepted + refused
+    ))
 }

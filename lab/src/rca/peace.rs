@@ -14,9 +14,19 @@ pub(crate) struct Window {
     pub(crate) system: System,
 }
 
-/// `count` windows spread evenly over the longest time of peace. `map`: a case of the system, for its entry and its map of calls.
+/// The map of calls of a case, as if it had been seen throughout the longest time of peace.
+pub(crate) fn calls(system: &System, map: &Recording) -> Telemetry {
+    longest(system).map_or_else(Telemetry::default, |(from, to)| map.calls_at(from, to))
+}
+
+fn longest(system: &System) -> Option<(Unix, Unix)> {
+    let times = system.history.iter().copied();
+    times.max_by_key(|(from, to)| to - from)
+}
+
+/// `count` windows spread evenly over the longest time of peace. `map`: a case of the system, for its entry.
 pub(crate) fn windows(system: &System, map: &Recording, count: usize) -> Vec<Window> {
-    let Some(longest) = system.history.iter().max_by_key(|(from, to)| to - from) else {
+    let Some(longest) = longest(system) else {
         return Vec::new();
     };
     let interval = map.interval_ns;
@@ -46,7 +56,7 @@ fn window(system: &System, map: &Recording, (since, length): (Unix, i64)) -> Win
     }
     Window {
         recording: Recording {
-            telemetry: map.calls_at(since, until),
+            telemetry: Telemetry::default(),
             since,
             until,
             ..map.clone()

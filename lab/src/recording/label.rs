@@ -34,29 +34,33 @@ pub(crate) struct Truth {
     pub(crate) root_pod: Option<String>,
 }
 
-/// The inputs of every case, in the order of the file.
-pub(crate) fn labels(set: &Path) -> anyhow::Result<Vec<Label>> {
+/// The inputs of every case, in the order of the file, and what is wrong with lines that tell none.
+pub(crate) fn labels(set: &Path) -> anyhow::Result<(Vec<Label>, Vec<String>)> {
     let path = set.join("labels.jsonl");
     let name = || path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(name)?;
-    let mut labels = Vec::new();
+    let (mut labels, mut odd) = (Vec::new(), Vec::new());
     for (at, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
-        let label: Label =
-            serde_json::from_str(line).with_context(|| format!("{}:{}", name(), at + 1))?;
-        if label.inject_time_unix.is_none() && label.alarm.is_none() {
-            bail!(
-                "{}:{}: case {} has neither inject_time_unix nor alarm; one of them says when it began",
-                name(),
-                at + 1,
-                label.case
-            );
+        match label(line) {
+            Ok(label) => labels.push(label),
+            Err(error) => odd.push(format!("{}:{}: {error:#}", name(), at + 1)),
         }
-        labels.push(label);
     }
-    Ok(labels)
+    Ok((labels, odd))
+}
+
+fn label(line: &str) -> anyhow::Result<Label> {
+    let label: Label = serde_json::from_str(line)?;
+    if label.inject_time_unix.is_none() && label.alarm.is_none() {
+        bail!(
+            "case {} has neither inject_time_unix nor alarm; one of them says when it began",
+            label.case
+        );
+    }
+    Ok(label)
 }
 
 /// The truth of each case that has one.

@@ -19,6 +19,7 @@ use super::{
 pub(crate) struct Set {
     dir: PathBuf,
     labels: Vec<Label>,
+    odd: Vec<String>,
 }
 
 /// What is left out of recordings, to see what a verdict owes to it.
@@ -29,6 +30,8 @@ pub(crate) struct Cut {
     pub(crate) without_metrics: bool,
     /// Share of the known calls between entities that is forgotten, 0 to 1.
     pub(crate) drop_edges: f64,
+    /// Share of the traces that is left out, 0 to 1.
+    pub(crate) drop_traces: f64,
     pub(crate) seed: u64,
 }
 
@@ -75,8 +78,10 @@ impl Recording {
 impl Set {
     /// Reads the labels of the set in `dir`.
     pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+        let (labels, odd) = labels(dir)?;
         Ok(Self {
-            labels: labels(dir)?,
+            labels,
+            odd,
             dir: dir.to_owned(),
         })
     }
@@ -96,6 +101,11 @@ impl Set {
     /// The cases.
     pub(crate) fn labels(&self) -> &[Label] {
         &self.labels
+    }
+
+    /// What is wrong with labels that tell of no case.
+    pub(crate) fn odd(&self) -> &[String] {
+        &self.odd
     }
 
     /// What is known of the cases' causes.
@@ -146,6 +156,10 @@ impl Cut {
         }
         if self.without_traces {
             telemetry.spans.clear();
+        }
+        if self.drop_traces > 0.0 {
+            let is_kept = |trace: &[u8]| Dice::of(self.seed, trace).share() >= self.drop_traces;
+            telemetry.spans.retain(|(_, span)| is_kept(&span.trace_id));
         }
         if self.without_metrics {
             // The map of calls is no measurement: it stays.

@@ -38,9 +38,9 @@ impl Rows {
     }
 }
 
-/// All records of a file, its header as well; none when there is no such file.
+/// All records of a file, its header as well; none when there is no such file, or nothing in it.
 pub(crate) fn records(path: &Path) -> anyhow::Result<Vec<StringRecord>> {
-    if !path.exists() {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(Vec::new());
     }
     let name = || path.display().to_string();

@@ -5,4 +5,5 @@
 )]
 
 mod demo;
+mod rca;
 mod replay;
