@@ -158,6 +158,13 @@ pub struct LevelHistory {
     pub errors: Option<f64>,
     /// How far the share that only one interval in twenty exceeded lies above the median.
     pub errors_spread: f64,
+    /// Of each two intervals that follow each other the better one: the mean duration that only one in twenty of these exceeded, in
+    /// milliseconds. `None` when nothing was served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_lasting_ms: Option<f64>,
+    /// The same of shares of failed requests, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_lasting: Option<f64>,
 }
 
 /// One interval.

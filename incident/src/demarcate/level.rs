@@ -6,19 +6,21 @@ use demarc_proto::EntityId;
 
 use super::{
     parameters::{
-        CLEAR_HALF, ERROR_FLOOR, GOOD_SHARE, HANDED_ON, LATENCY_FLOOR, MIN_BEFORE, NEAR_ALARM,
-        SYMPTOM_NOISE_ERRORS, SYMPTOM_NOISE_MS, UNCLEAR_WEIGHT, UNKNOWN_WAY_ROOM,
+        CLEAR_HALF, ERROR_FLOOR, GOOD_SHARE, HANDED_ON, LATENCY_FLOOR, MIN_BEFORE, MIN_EARLIER,
+        NEAR_ALARM, SYMPTOM_NOISE_ERRORS, SYMPTOM_NOISE_MS, UNCLEAR_WEIGHT, UNKNOWN_WAY_ROOM,
         UNKNOWN_WAY_WEIGHT, UNREACHED_WEIGHT,
     },
     reach::Reach,
 };
-use crate::{Evidence, LevelFacts, LevelHistory, LevelPoint, Side, SymptomKind};
+use crate::{Evidence, LevelFacts, LevelHistory, LevelPoint, Side, SymptomKind, shift::median};
 
-/// The intervals in which the symptom is bad, and those in which it is not.
+/// The intervals in which the symptom is bad, and those in which it is not; those near the alarm, and those well before it.
 #[derive(Debug)]
 struct Intervals {
     bad: Vec<i64>,
     good: Vec<i64>,
+    near: Vec<i64>,
+    earlier: Vec<i64>,
 }
 
 /// Each entity's share of the symptom that nothing below it explains, 0 to 1. Empty when the suffering service has spans.
@@ -99,7 +101,7 @@ impl Board<'_> {
             .excesses
             .keys()
             .copied()
-            .filter(|id| !near.contains(*id) && self.is_orphan(id))
+            .filter(|id| *id != entry && self.is_orphan(id))
             .collect();
         let loose = self.reached(orphans.iter().copied());
         let mut shares = BTreeMap::new();
@@ -194,11 +196,11 @@ impl Intervals {
             .iter()
             .map(|point| (point, value(point).unwrap_or(low)))
             .collect();
-        let is_near = |point: &LevelPoint| {
-            let (before, after) = NEAR_ALARM;
-            let steps = (point.start - alarm) as f64 / 1e9 / point.seconds.max(1e-3);
-            (-before..after).contains(&steps)
-        };
+        let steps =
+            |point: &LevelPoint| (point.start - alarm) as f64 / 1e9 / point.seconds.max(1e-3);
+        let (before, after) = NEAR_ALARM;
+        let is_near = |point: &LevelPoint| (-before..after).contains(&steps(point));
+        let is_earlier = |point: &LevelPoint| steps(point) < -before;
         let near = points.iter().filter(|(point, _)| is_near(point));
         let starts = |points: Vec<&LevelPoint>| points.iter().map(|point| point.start).collect();
         let highest = |values: Vec<f64>| values.into_iter().fold(f64::NEG_INFINITY, f64::max);
@@ -213,14 +215,17 @@ impl Intervals {
             .map(|(point, _)| *point)
             .collect();
         if bad.is_empty() {
-            bad = near.map(|(point, _)| *point).collect();
+            bad = near.clone().map(|(point, _)| *point).collect();
         }
+        let earlier = points.iter().filter(|(point, _)| is_earlier(point));
         let good = points
             .iter()
             .filter(|(_, value)| *value <= low + (top - low) * GOOD_SHARE);
         Self {
             bad: starts(bad),
             good: starts(good.map(|(point, _)| *point).collect()),
+            near: starts(near.map(|(point, _)| *point).collect()),
+            earlier: starts(earlier.map(|(point, _)| *point).collect()),
         }
     }
 }
@@ -240,7 +245,12 @@ fn excess(facts: &LevelFacts, intervals: &Intervals, symptom: SymptomKind) -> Ex
         return Excess::default();
     };
     let good = weighted_mean(facts, &intervals.good, value);
-    let more = bad - good.map_or(usual.value, |good| good.max(usual.value));
+    let earlier = values(facts, &intervals.earlier, value);
+    // What was as bad long before the alarm did not begin then.
+    let earlier = median(&earlier).filter(|_| earlier.len() >= MIN_EARLIER);
+    let known = good.into_iter().chain(earlier);
+    let base = known.fold(usual.value, f64::max);
+    let more = bad - base;
     let (noise, floor) = match symptom {
         SymptomKind::Errors => (SYMPTOM_NOISE_ERRORS, ERROR_FLOOR),
         _ => (
@@ -253,35 +263,63 @@ fn excess(facts: &LevelFacts, intervals: &Intervals, symptom: SymptomKind) -> Ex
     }
     Excess {
         more,
-        spreads: more / (usual.spread + floor),
+        spreads: usual.spreads(&values(facts, &intervals.near, value), (base, floor)),
         part: 0.0,
     }
 }
 
-/// What is usual in a time of peace, and how far it goes beyond that once in twenty.
+/// What is usual in a time of peace, how far it goes beyond that once in twenty, and how far for two intervals on end.
 #[derive(Clone, Copy, Debug)]
 struct Usual {
     value: f64,
     spread: f64,
+    lasting: f64,
 }
 
 impl Usual {
     fn of(history: &LevelHistory, symptom: SymptomKind) -> Option<Self> {
-        if symptom == SymptomKind::Errors {
-            let (value, spread) = (history.errors?, history.errors_spread);
-            return Some(Self { value, spread });
-        }
-        let value = history.latency_ms?;
-        let spread = history.latency_high_ms? - value;
-        Some(Self { value, spread })
+        let (value, spread, lasting) = if symptom == SymptomKind::Errors {
+            let lasting = history.errors_lasting;
+            (history.errors?, history.errors_spread, lasting)
+        } else {
+            let (value, high) = (history.latency_ms?, history.latency_high_ms?);
+            (value, high - value, history.latency_lasting_ms)
+        };
+        let lasting = lasting.map_or(spread, |lasting| (lasting - value).max(0.0));
+        Some(Self {
+            value,
+            spread,
+            lasting,
+        })
     }
 
     fn max(self, other: Self) -> Self {
         Self {
             value: self.value.max(other.value),
             spread: self.spread.max(other.spread),
+            lasting: self.lasting.max(other.lasting),
         }
     }
+
+    /// How many spreads what lasted for two of the intervals lies above `base`; one interval that is alone is compared with single
+    /// ones. A burst that is over at once is nothing that peace does not show as well.
+    fn spreads(self, near: &[f64], (base, floor): (f64, f64)) -> f64 {
+        let mut sorted = near.to_vec();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let (lasted, spread) = match sorted.as_slice() {
+            [] => return 0.0,
+            [only] => (*only, self.spread),
+            [_, second, ..] => (*second, self.lasting),
+        };
+        (lasted - base).max(0.0) / (spread + floor)
+    }
+}
+
+/// The values of some intervals.
+fn values(facts: &LevelFacts, starts: &[i64], value: fn(&LevelPoint) -> Option<f64>) -> Vec<f64> {
+    let points = facts.recent.iter();
+    let wanted = points.filter(|point| starts.contains(&point.start));
+    wanted.filter_map(value).collect()
 }
 
 fn mean_rate(facts: &LevelFacts, starts: &[i64]) -> f64 {

@@ -81,6 +81,8 @@ pub(crate) const OWN_WEIGHT: f64 = 0.6;
 
 /// Intervals near the alarm: from so many before it to so many after it.
 pub(crate) const NEAR_ALARM: (f64, f64) = (1.2, 1.8);
+/// Fewest intervals before these, to say that it did not begin near the alarm.
+pub(crate) const MIN_EARLIER: usize = 3;
 /// Share of the way up to the symptom's worst below which an interval is good.
 pub(crate) const GOOD_SHARE: f64 = 0.25;
 /// A symptom counts beyond so many milliseconds ...
@@ -108,7 +110,7 @@ pub(crate) const UNCLEAR_WEIGHT: f64 = 0.05;
 /// Share of a callee's excess that its callers must show, or else an unknown caller hands it on.
 pub(crate) const HANDED_ON: f64 = 0.3;
 /// How much greater than a caller's an excess may be that reaches it on an unknown way.
-pub(crate) const UNKNOWN_WAY_ROOM: f64 = 1.2;
+pub(crate) const UNKNOWN_WAY_ROOM: f64 = 2.0;
 /// What an excess counts that reaches the symptom on an unknown way.
 pub(crate) const UNKNOWN_WAY_WEIGHT: f64 = 0.9;
 
@@ -116,6 +118,9 @@ pub(crate) const UNKNOWN_WAY_WEIGHT: f64 = 0.9;
 pub(crate) const HOST_LEAST: f64 = 0.3;
 /// ... and fully when what accuses that service grows from the first to the second.
 pub(crate) const HOST_SUFFERS: (f64, f64) = (0.05, 0.3);
+/// What accuses an entity counts so much where no known call ties it to the suffering service, directly or not: it may be another
+/// system's, or the map of calls may have a hole.
+pub(crate) const UNTIED_WEIGHT: f64 = 0.8;
 /// Least score from which on a fault is laid at resources or at the network, and not at the entity.
 pub(crate) const LAYER_LEAST: f64 = 0.2;
 

@@ -64,6 +64,20 @@ impl Reach {
         self.above.get(id).unwrap_or(&self.none)
     }
 
+    /// An entity, and all that calls tie to it, in either direction.
+    pub(crate) fn tied(&self, id: &EntityId) -> BTreeSet<EntityId> {
+        let mut found = BTreeSet::from([id.clone()]);
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            for other in self.callees(next).iter().chain(self.callers(next)) {
+                if found.insert(other.clone()) {
+                    open.push(other);
+                }
+            }
+        }
+        found
+    }
+
     /// All that is reached from an entity over callees that `follow` takes; not itself.
     pub(crate) fn from(
         &self,

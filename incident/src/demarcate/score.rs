@@ -12,6 +12,7 @@ use super::{
     parameters::{
         ACTIVITY_WEIGHT, ASYNCHRONOUS_WEIGHT, FACADE_WEIGHT, HOST_LEAST, HOST_SUFFERS, LAYER_LEAST,
         NETWORK_WEIGHT, OWN_HALF, OWN_NOISE_MS, OWN_WEIGHT, STRUCTURE_WEIGHT, SYMPTOM_WEIGHT,
+        UNTIED_WEIGHT,
     },
     proportion::ramp,
     reach::Reach,
@@ -31,6 +32,16 @@ pub(crate) struct Score<'a> {
 }
 
 impl Score<'_> {
+    /// The same, believed so far.
+    fn scaled(mut self, by: f64) -> Self {
+        self.usage = self.usage.scaled(by);
+        self.structure.score *= by;
+        self.network *= by;
+        self.own *= by;
+        self.share *= by;
+        self
+    }
+
     /// What accuses the entity itself, as one weight.
     pub(crate) fn home(&self) -> f64 {
         let structure = STRUCTURE_WEIGHT * self.structure.score.sqrt();
@@ -94,6 +105,7 @@ pub(crate) fn scores<'a>(
             .fold(structure, f64::max)
     };
     let hosts = hosts(evidence, &usages, suffering);
+    let ties = Ties::of(evidence, &reach);
     let mut scores = BTreeMap::new();
     for id in named {
         let usage = usages.get(&id).copied().unwrap_or_default();
@@ -106,11 +118,34 @@ pub(crate) fn scores<'a>(
                 .map_or(0.0, |share| share * standing(evidence, &id)),
             structure: structures.remove(&id).unwrap_or_default(),
         };
+        let score = score.scaled(ties.weight(&id));
         if score.total(0.0) > 0.0 {
             scores.insert(id, score);
         }
     }
     scores
+}
+
+/// What calls tie to the suffering service, in either direction.
+struct Ties(BTreeSet<EntityId>);
+
+impl Ties {
+    fn of(evidence: &Evidence, reach: &Reach) -> Self {
+        let mut tied = reach.tied(&evidence.service);
+        let hosts = tied.iter().flat_map(|id| evidence.carriers_of(id));
+        tied.extend(hosts.cloned().collect::<Vec<_>>());
+        Self(tied)
+    }
+
+    /// How far an entity is suspected at all: a service that nothing ties to the suffering one may be another system's. Where no call
+    /// is known at all, that says nothing.
+    fn weight(&self, id: &EntityId) -> f64 {
+        if self.0.len() <= 1 || self.0.contains(id) {
+            1.0
+        } else {
+            UNTIED_WEIGHT
+        }
+    }
 }
 
 /// Whether evidence of behaviour, lateness or interval by interval is there at all.

@@ -224,6 +224,10 @@ fn summary(sums: &[&Sums]) -> LevelHistory {
         values(Sums::latency_ms),
         values(Sums::errors),
     );
+    let lasting = |values: &[f64]| {
+        let better: Vec<f64> = values.windows(2).map(|two| two[0].min(two[1])).collect();
+        quantile(&better, 0.95).map(kept)
+    };
     let mean = errors.iter().sum::<f64>() / errors.len().max(1) as f64;
     LevelHistory {
         count: u32::try_from(sums.len()).unwrap_or(u32::MAX),
@@ -234,6 +238,8 @@ fn summary(sums: &[&Sums]) -> LevelHistory {
         errors_spread: kept(
             quantile(&errors, 0.95).unwrap_or(0.0) - median(&errors).unwrap_or(0.0),
         ),
+        latency_lasting_ms: lasting(&latencies),
+        errors_lasting: lasting(&errors),
     }
 }
 

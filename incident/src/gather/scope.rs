@@ -25,6 +25,7 @@ impl Scope {
             entities: connected(graph, service, config.max_entities),
             ..Self::default()
         };
+        scope.beside(graph, service, config.max_entities);
         let services: Vec<EntityId> = scope.entities.iter().cloned().collect();
         for id in &services {
             scope.carry(graph, id);
@@ -66,6 +67,22 @@ impl Scope {
         inside
             .map(|one| (one.from.clone(), one.to.clone()))
             .collect()
+    }
+
+    /// Services of the same tenant and namespace that no call ties to the suffering one: a map of calls is never whole. As many as
+    /// there is room for up to `most`.
+    fn beside(&mut self, graph: &Graph, service: &EntityId, most: usize) {
+        let (tenant, namespace, _) = super::service_parts(service);
+        let is_beside = |id: &&EntityId| {
+            let (its_tenant, its_namespace, _) = super::service_parts(id);
+            let is_service = id.0.starts_with("service:");
+            is_service && (its_tenant, its_namespace) == (tenant, namespace)
+        };
+        let room = most.saturating_sub(self.entities.len());
+        let others = graph.entities.keys().filter(is_beside);
+        let others = others.filter(|id| !self.entities.contains(*id));
+        let others: Vec<EntityId> = others.take(room).cloned().collect();
+        self.entities.extend(others);
     }
 
     fn carry(&mut self, graph: &Graph, id: &EntityId) {
