@@ -9,7 +9,7 @@ help:
 	@echo "make bench-ingest  remote-write beside prometheus and victoria-metrics, OTLP alone (release build)"
 	@echo "make bench-query   the same queries to all three over the same data (release build)"
 	@echo "make bench-rca  the recorded faults in ../shared/rca: predictions, their score (docs/accuracy.md; release build)"
-	@echo "make bench-rca-all  the same with late onsets, forgotten calls, without logs or spans, in peace; reliability of the confidence"
+	@echo "make bench-rca-all  the same with late and early onsets, forgotten calls, sampled traces, without logs or spans, in peace; reliability of the confidence"
 
 prerequisites:
 	@sh scripts/prerequisites.sh
@@ -61,9 +61,14 @@ bench-rca: target/rca
 
 bench-rca-all: bench-rca
 	$(call judged,late,--onset-shift 60s)
-	$(call judged,edges,--drop-edges 0.1)
+	$(call judged,early,--onset-shift=-60s)
+	$(call judged,edges-0,--drop-edges 0.1 --seed 0)
+	$(call judged,edges-1,--drop-edges 0.1 --seed 1)
+	$(call judged,edges-2,--drop-edges 0.1 --seed 2)
+	$(call judged,sampled,--sample-traces 0.5)
 	$(call judged,no-logs,--without logs)
 	$(call judged,no-traces,--without traces)
 	@for set in $(SETS); do echo "== $$set in peace"; $(LAB) rca $(RCA)/$$set --fault-free 50 || exit 1; done
 	$(LAB) reliability $(SETS:%=--set $(RCA)/%) target/rca/whole.jsonl target/rca/late.jsonl \
 		target/rca/nezha-no-logs.jsonl target/rca/nezha-no-traces.jsonl
+	$(LAB) reliability $(SETS:%=--set $(RCA)/%) target/rca/edges-*.jsonl target/rca/nezha-sampled.jsonl
