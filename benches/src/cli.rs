@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Otlp(OtlpArgs),
     /// The same queries to each server over the same data: the middle of several runs, and ratios.
     Query(QueryArgs),
+    /// Many clients that replay the panels of a dashboard: answers a second, latency, memory.
+    Dashboards(DashboardArgs),
     /// Memory per active series, and samples a second into the store alone.
     Series(SeriesArgs),
     /// Scrapes an exporter, for `shape`.
@@ -143,6 +145,21 @@ pub(crate) struct QueryArgs {
     /// Runs of each query; the middle one counts.
     #[arg(long, default_value_t = 5)]
     pub(crate) runs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// Hours of data, a sample every 15 s.
+    #[arg(long, default_value_t = 1.1)]
+    pub(crate) hours: f64,
+    /// Clients, each with a dashboard of its own.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) clients: usize,
+    /// Seconds for which they ask.
+    #[arg(long, default_value_t = 15)]
+    pub(crate) seconds: u64,
 }
 
 /// A signal of OTLP.

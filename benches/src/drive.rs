@@ -17,6 +17,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Answers a second.
+    pub(crate) fn per_second(&self) -> f64 {
+        self.latencies.len() as f64 / self.wall.as_secs_f64()
+    }
+
     /// The latency that `share` (0 to 1) of the requests stay below, in milliseconds.
     pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::{
-    cli::{Kind, QueryArgs},
+    cli::{Kind, Load, QueryArgs},
     drive,
     ingest::{STEP_MS, encoders, now_ms},
     subject::Subject,
@@ -14,17 +14,17 @@ use crate::{
 
 /// What is asked, and over which time.
 #[derive(Clone, Copy, Debug)]
-enum Ask {
+pub(crate) enum Ask<'a> {
     /// PromQL at the end of the data.
-    Instant(&'static str),
+    Instant(&'a str),
     /// PromQL over the last `minutes`, `step_s` apart.
     Range {
-        query: &'static str,
+        query: &'a str,
         minutes: i64,
         step_s: i64,
     },
     /// Another endpoint, with its parameters.
-    Other(&'static str, &'static [(&'static str, &'static str)]),
+    Other(&'a str, &'a [(&'a str, &'a str)]),
 }
 
 const CPU: &str = "sum by (mode) (rate(bench_cpu_seconds_total[5m]))";
@@ -34,7 +34,7 @@ const QUANTILE: &str =
 const JOIN: &str =
     "sum by (instance) (rate(bench_cpu_seconds_total[5m])) / on (instance) bench_memory_bytes";
 
-const fn range(query: &'static str, minutes: i64, step_s: i64) -> Ask {
+const fn range(query: &'static str, minutes: i64, step_s: i64) -> Ask<'static> {
     Ask::Range {
         query,
         minutes,
@@ -43,7 +43,7 @@ const fn range(query: &'static str, minutes: i64, step_s: i64) -> Ask {
 }
 
 /// Shares of the fleet: memory 1 %, processor 10 %, buckets 12 %, requests 76 % of the series.
-const QUERIES: [(&str, Ask); 19] = [
+const QUERIES: [(&str, Ask<'static>); 19] = [
     (
         "instant, one series",
         Ask::Instant("bench_memory_bytes{instance=\"10.0.0.5:9100\"}"),
@@ -123,7 +123,7 @@ pub(crate) async fn run(args: &QueryArgs) -> anyhow::Result<()> {
             table::say(&format!("{}: not installed, left out", kind.name()));
             continue;
         };
-        fill(&subject, args, end).await?;
+        fill(&subject, (&args.load, args.hours), end).await?;
         let mut times = Vec::new();
         for (name, ask) in QUERIES {
             let time = middle(&subject.http, ask, end, args.runs).await;
@@ -142,11 +142,16 @@ pub(crate) async fn run(args: &QueryArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn fill(subject: &Subject, args: &QueryArgs, end: i64) -> anyhow::Result<()> {
-    let rounds = (args.hours * 3_600_000.0 / STEP_MS as f64) as i64;
-    let mut lanes: Vec<Vec<_>> = (0..args.load.connections).map(|_| Vec::new()).collect();
-    for (at, encoder) in encoders(&args.load).into_iter().enumerate() {
-        lanes[at % args.load.connections].push(encoder);
+/// Sends so many hours of samples up to `end`, and waits until the server is done with them.
+pub(crate) async fn fill(
+    subject: &Subject,
+    (load, hours): (&Load, f64),
+    end: i64,
+) -> anyhow::Result<()> {
+    let rounds = (hours * 3_600_000.0 / STEP_MS as f64) as i64;
+    let mut lanes: Vec<Vec<_>> = (0..load.connections).map(|_| Vec::new()).collect();
+    for (at, encoder) in encoders(load).into_iter().enumerate() {
+        lanes[at % load.connections].push(encoder);
     }
     let run = drive::lanes(lanes.into_iter().map(|mut encoders| {
         let base = subject.http.clone();
@@ -158,39 +163,56 @@ async fn fill(subject: &Subject, args: &QueryArgs, end: i64) -> anyhow::Result<(
         drive::remote_write(base, turns)
     }))
     .await?;
-    let samples = rounds as f64 * args.load.series as f64;
+    let settling = subject.settle().await?;
     table::say(&format!(
-        "{}: {samples} samples sent in {:.0} s",
+        "{}: {} samples sent in {:.0} s, idle {:.0} s later, at most {} MiB",
         subject.kind.name(),
-        run.wall.as_secs_f64()
+        rounds * load.series as i64,
+        run.wall.as_secs_f64(),
+        settling.as_secs_f64(),
+        subject.usage()?.peak_bytes >> 20
     ));
-    // Every server has work left that it does after its answers.
-    tokio::time::sleep(Duration::from_secs(10)).await;
     Ok(())
 }
 
 /// The middle of `runs` times, after one run that nobody counts.
-async fn middle(base: &str, ask: Ask, end: i64, runs: usize) -> anyhow::Result<Duration> {
+async fn middle(base: &str, ask: Ask<'_>, end: i64, runs: usize) -> anyhow::Result<Duration> {
     let client = reqwest::Client::new();
     let mut times = Vec::new();
     for _ in 0..=runs.max(1) {
-        let begin = Instant::now();
-        let answer = request(&client, base, ask, end).send().await?;
-        let status = answer.status();
-        let body = answer.bytes().await?;
-        times.push(begin.elapsed());
-        ensure!(
-            status.is_success() && body.len() > 80,
-            "answers {status}: {}",
-            String::from_utf8_lossy(&body[..body.len().min(300)])
-        );
+        times.push(answer(&client, base, ask, end).await?);
     }
     let mut times = times.split_off(1);
     times.sort_unstable();
     Ok(times[times.len() / 2])
 }
 
-fn request(client: &reqwest::Client, base: &str, ask: Ask, end: i64) -> reqwest::RequestBuilder {
+/// How long an answer takes; an error when it is none.
+pub(crate) async fn answer(
+    client: &reqwest::Client,
+    base: &str,
+    ask: Ask<'_>,
+    end: i64,
+) -> anyhow::Result<Duration> {
+    let begin = Instant::now();
+    let answer = request(client, base, ask, end).send().await?;
+    let status = answer.status();
+    let body = answer.bytes().await?;
+    let time = begin.elapsed();
+    ensure!(
+        status.is_success() && body.len() > 80,
+        "{ask:?} answers {status}: {}",
+        String::from_utf8_lossy(&body[..body.len().min(300)])
+    );
+    Ok(time)
+}
+
+fn request(
+    client: &reqwest::Client,
+    base: &str,
+    ask: Ask<'_>,
+    end: i64,
+) -> reqwest::RequestBuilder {
     let seconds = end / 1000;
     let text = |seconds: i64| seconds.to_string();
     match ask {

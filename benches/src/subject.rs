@@ -5,13 +5,20 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use crate::cli::Kind;
+
+/// Seconds for which a server is idle before its work is taken to be done.
+const QUIET_SECONDS: u32 = 5;
+/// Processor time in a second that an idle server may take.
+const IDLE_PER_SECOND: Duration = Duration::from_millis(60);
+/// Longest that a server may go on working.
+const LONGEST_SETTLING: Duration = Duration::from_secs(300);
 
 /// A running server.
 #[derive(Debug)]
@@ -133,6 +140,23 @@ impl Subject {
             cpu: Duration::from_millis((user + system) * 10),
             peak_bytes: peak * 1024,
         })
+    }
+
+    /// Waits until the server has done what it put off until after its answers: until it is idle for some seconds. Returns how
+    /// long that took; an error after five minutes.
+    pub(crate) async fn settle(&self) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        let mut quiet = 0;
+        while quiet < QUIET_SECONDS {
+            let before = self.usage()?.cpu;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let busy = self.usage()?.cpu - before;
+            quiet = if busy < IDLE_PER_SECOND { quiet + 1 } else { 0 };
+            if begin.elapsed() > LONGEST_SETTLING {
+                bail!("{} is still busy after five minutes", self.kind.name());
+            }
+        }
+        Ok(begin.elapsed())
     }
 
     /// Ends the server as an operator would and returns the bytes that its data takes.
