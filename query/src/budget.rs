@@ -10,9 +10,6 @@ use std::{
 
 use crate::{QueryConfig, QueryError, memory::Total};
 
-/// Bytes of a sample in memory: its time and its value.
-const SAMPLE_BYTES: usize = 16;
-
 /// Bytes of a computed value in memory.
 const CELL_BYTES: usize = 8;
 
@@ -106,15 +103,8 @@ impl Budget {
         self.check()
     }
 
-    /// Counts samples that are held while others are loaded, until [`Budget::let_go`].
-    pub(crate) fn hold_samples(&self, count: usize) -> Result<(), QueryError> {
-        self.samples.take(count)?;
-        self.take_bytes(count.saturating_mul(SAMPLE_BYTES))
-    }
-
-    /// Counts samples that are held no longer.
-    pub(crate) fn let_go(&self, count: usize) {
-        let bytes = count.saturating_mul(SAMPLE_BYTES);
+    /// Counts bytes of [`Budget::take_bytes`] that are held no longer.
+    pub(crate) fn give_back_bytes(&self, bytes: usize) {
         self.bytes.used.fetch_sub(bytes, Ordering::Relaxed);
         self.held.fetch_sub(bytes, Ordering::Relaxed);
         self.total.give_back(bytes);
@@ -188,12 +178,12 @@ mod tests {
         let memory = Memory::new(&config).unwrap();
         let budget = || Budget::new(&config, Duration::from_secs(60), memory.total());
         let (a, b) = (budget(), budget());
-        a.hold_samples(100).unwrap();
-        a.let_go(40);
-        a.hold_samples(40).unwrap();
-        let full = b.hold_samples(60).unwrap_err();
+        a.take_bytes(1600).unwrap();
+        a.give_back_bytes(640);
+        a.take_bytes(640).unwrap();
+        let full = b.take_bytes(960).unwrap_err();
         assert!(matches!(full, QueryError::Memory { held: 1600, .. }));
         drop(a);
-        b.hold_samples(30).unwrap();
+        b.take_bytes(480).unwrap();
     }
 }

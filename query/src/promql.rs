@@ -37,6 +37,7 @@ mod samples;
 mod selector;
 mod settle;
 mod signature;
+mod sliding;
 mod sort;
 mod source;
 mod sum;

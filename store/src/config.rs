@@ -17,6 +17,9 @@ pub struct StoreConfig {
     /// Memory that samples may take, over all tenants, that stay there after they were written to Parquet files: queries of the
     /// newest samples read no file.
     pub recent_bytes: usize,
+    /// Memory that row groups of samples may take, over all tenants, that queries have read from files: queries that ask for them
+    /// again decode nothing.
+    pub decoded_bytes: usize,
     /// Longest time that rows stay in memory only (they are in the write-ahead log all the while), in seconds.
     pub flush_interval_seconds: u64,
     /// Size at which the write-ahead log begins a new segment, in bytes.
@@ -49,7 +52,8 @@ impl Default for StoreConfig {
         Self {
             flush_rows: 1 << 20,
             flush_bytes: 256 << 20,
-            recent_bytes: 512 << 20,
+            recent_bytes: 384 << 20,
+            decoded_bytes: 128 << 20,
             flush_interval_seconds: 120,
             wal_segment_bytes: 64 << 20,
             wal_queue_appends: 1024,

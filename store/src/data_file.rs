@@ -87,7 +87,7 @@ pub(crate) fn write(
     flushed: Flushed<'_>,
     rows: &TableRows,
     written: &mut Vec<(TenantId, DataFile)>,
-) -> Result<Option<Arc<Samples>>, StoreError> {
+) -> Result<Option<Samples>, StoreError> {
     match rows {
         TableRows::Batches(batches) => write_batches(flushed, batches, written).map(|()| None),
         TableRows::Series(pieces, index) => {
@@ -142,7 +142,7 @@ fn write_samples(
     runs: &[Arc<Samples>],
     index: &SeriesIndex,
     written: &mut Vec<(TenantId, DataFile)>,
-) -> Result<Arc<Samples>, StoreError> {
+) -> Result<Samples, StoreError> {
     let samples = Samples::merge(runs);
     for (day, points) in samples::by_day(&samples, index) {
         let file = flushed.file(day, points.len());
@@ -150,7 +150,7 @@ fn write_samples(
         let file = write_one(&file, rows.map(Ok))?;
         written.push((flushed.place.tenant.clone(), file));
     }
-    Ok(Arc::new(samples))
+    Ok(samples)
 }
 
 /// Reads a whole file of `table`.

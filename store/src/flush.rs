@@ -6,14 +6,13 @@
 
 use std::{collections::BTreeMap, fs::File, sync::Arc, time::Instant};
 
-use demarc_proto::TenantId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     StoreError, Table,
     data_file::{self, Flushed, Place},
     delta::{Edit, Files, TableLog},
-    head::{Head, Kept, TenantRows},
+    head::{Block, Blocks, Head, TenantRows},
     metric,
     wal::{Command, Segments},
 };
@@ -60,6 +59,9 @@ impl Flusher {
             let flushed = self.flush_table(table, rows, frozen.seq).await;
             outcome = outcome.and(flushed);
         }
+        let head = self.head.clone();
+        let merged = tokio::task::spawn_blocking(move || head.merge_recent()).await;
+        outcome = outcome.and(merged.map_err(StoreError::task));
         outcome?;
         self.segments.delete_covered(frozen.seq)?;
         metric::FLUSH_SECONDS.record(started.elapsed().as_secs_f64(), &[]);
@@ -169,13 +171,16 @@ fn write_files(
     (table, dir): (Table, &std::path::Path),
     seq: u64,
     rows: &TenantRows,
-) -> Result<(Files, Vec<(TenantId, Kept)>), StoreError> {
-    let (mut files, mut kept) = (Files::new(), Vec::new());
+) -> Result<(Files, Blocks), StoreError> {
+    let (mut files, mut kept) = (Files::new(), Blocks::new());
     for (tenant, rows) in rows {
         let place = Place { table, dir, tenant };
         let flushed = Flushed { place, seq };
         match data_file::write(flushed, rows, &mut files) {
-            Ok(samples) => kept.extend(samples.map(|all| (tenant.clone(), Kept::new(all)))),
+            Ok(samples) => {
+                let block = samples.map(|all| Arc::new(Block::of(&all)));
+                kept.extend(block.map(|block| (tenant.clone(), block)));
+            }
             Err(error) => {
                 data_file::delete_uncommitted(&files);
                 return Err(error);

@@ -6,6 +6,7 @@
 //! a table from `frozen` to files.
 
 mod batch;
+mod block;
 mod memory;
 mod recent;
 pub(crate) mod runs;
@@ -26,7 +27,8 @@ use self::{runs::Runs, tenant::TenantHead};
 
 pub use self::memory::InMemory;
 pub(crate) use self::{
-    recent::{Kept, Recent},
+    block::Block,
+    recent::Recent,
     series::{Pieces, SeriesHead},
     settled::Settled,
     tenant::{Gate, SampleHead, TableHead},
@@ -65,6 +67,9 @@ pub(crate) enum TableRows {
     /// Of `samples`, and what tells the ids and names of their series.
     Samples(Runs, Arc<SeriesIndex>),
 }
+
+/// The samples that a flush has written, of each tenant.
+pub(crate) type Blocks = Vec<(TenantId, Arc<Block>)>;
 
 /// The rows that a flush has to write.
 #[derive(Debug)]
@@ -208,12 +213,7 @@ impl Head {
 
     /// Replaces a table's frozen rows by the files that hold them, for all tenants at one moment. `kept`: the rows of these
     /// files, of the tenants of which they are at hand.
-    pub(crate) fn publish(
-        &self,
-        table: Table,
-        files: Vec<(TenantId, DataFile)>,
-        kept: Vec<(TenantId, Kept)>,
-    ) {
+    pub(crate) fn publish(&self, table: Table, files: Vec<(TenantId, DataFile)>, kept: Blocks) {
         let mut inner = self.inner.write();
         if table == Table::Samples {
             inner.keep_recent(&files, kept, self.recent_bytes);
@@ -261,6 +261,25 @@ impl Head {
             };
             if let Some(tenant) = self.inner.write().tenants.get_mut(&tenant) {
                 tenant.samples.active = Arc::new(merged);
+            }
+        }
+    }
+
+    /// Merges blocks of samples that files hold as well, so that the samples of a series are in few places. Only who publishes
+    /// may call it, and not where nothing may block.
+    pub(crate) fn merge_recent(&self) {
+        let max_bytes = self.recent_bytes / recent::MAX_SHARE;
+        let loose = |inner: &Inner| {
+            let mut tenants = inner.tenants.iter();
+            tenants.find_map(|(id, one)| Some((id.clone(), one.samples.recent.loose(max_bytes)?)))
+        };
+        while let Some((tenant, blocks)) = {
+            let inner = self.inner.read();
+            loose(&inner)
+        } {
+            let merged = Arc::new(Block::merge(&blocks));
+            if let Some(tenant) = self.inner.write().tenants.get_mut(&tenant) {
+                tenant.samples.recent.replace(&blocks, merged);
             }
         }
     }
@@ -424,12 +443,7 @@ impl Inner {
 
     /// Keeps samples that have just been written to `files`, and gives up the oldest ones of whoever has most, so that all
     /// together stay below `limit` bytes.
-    fn keep_recent(
-        &mut self,
-        files: &[(TenantId, DataFile)],
-        kept: Vec<(TenantId, Kept)>,
-        limit: usize,
-    ) {
+    fn keep_recent(&mut self, files: &[(TenantId, DataFile)], kept: Blocks, limit: usize) {
         for (id, file) in files {
             if kept.iter().all(|(owner, _)| owner != id) {
                 let tenant = self.tenants.entry(id.clone()).or_default();

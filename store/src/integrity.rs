@@ -7,13 +7,18 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
 use demarc_proto::TenantId;
 use parking_lot::Mutex;
 
-use crate::{Damage, DamageKind, DataFile, StoreError, Table, data_file, day::Day, scan::Footers};
+use crate::{
+    Damage, DamageKind, DataFile, StoreError, Table, data_file,
+    day::Day,
+    scan::{Footers, Groups},
+};
 
 /// A file that is not as it was written.
 #[derive(Clone, Debug)]
@@ -48,8 +53,10 @@ pub(crate) struct Integrity {
     suspects: Mutex<Vec<Suspect>>,
     /// What the ends of files say.
     pub(crate) footers: Footers,
-    /// Told when there is a suspect.
-    pub(crate) reported: tokio::sync::Notify,
+    /// Parts of them that are kept for queries.
+    pub(crate) decoded: Arc<Groups>,
+    /// Told when there is a suspect, or many new files.
+    pub(crate) due: tokio::sync::Notify,
 }
 
 /// Why a file does not pass.
@@ -68,9 +75,12 @@ struct Stamp {
 }
 
 impl Integrity {
-    /// Of a store whose earlier runs found this damage.
-    pub(crate) fn after(damage: &[Damage]) -> Self {
-        let integrity = Self::default();
+    /// Of a store whose earlier runs found this damage, and which may keep so many bytes of its files decoded.
+    pub(crate) fn after(damage: &[Damage], decoded_bytes: usize) -> Self {
+        let integrity = Self {
+            decoded: Arc::new(Groups::new(decoded_bytes)),
+            ..Self::default()
+        };
         for one in damage {
             integrity.remember(one);
         }
@@ -115,7 +125,7 @@ impl Integrity {
             day: Day::of_date(&suspect.file.date).unwrap_or(Day::FIRST),
             file: file_name(&suspect.file.path),
         });
-        self.reported.notify_one();
+        self.due.notify_one();
     }
 
     fn remember(&self, damage: &Damage) {
@@ -173,6 +183,7 @@ impl Integrity {
     /// Forgets files that are no more.
     pub(crate) fn forget_all_but(&self, exists: impl Fn(&PathBuf) -> bool) {
         self.intact.lock().retain(|path, _| exists(path));
+        self.decoded.forget_all_but(&exists);
         self.footers.forget_all_but(exists);
     }
 
@@ -253,8 +264,6 @@ fn failure(error: io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn file(path: PathBuf) -> DataFile {

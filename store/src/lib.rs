@@ -49,7 +49,7 @@ pub use rows::{
     Samples, SeriesRef, SharedAttributes, SpanColumns, SpanEvent, SpanKind, SpanLink, SpanRow,
     SpanStatus, SpanView, Spans,
 };
-pub use scan::{Fragment, Part, Stretch, Wanted};
+pub use scan::{Columns as SampleColumns, Fragment, Part, Stretch, Wanted};
 pub use schema::Table;
 pub use snapshot::{DataFile, MetricMetadata, SampleFilter, SampleStretch, Snapshot};
 pub use store::Store;

@@ -3,6 +3,7 @@
 //! [`Wanted`] -> [`Snapshot::parts`] (the row groups that can hold wanted rows, by time, metric and id) ->
 //! [`Part::samples`] or [`Part::batches`].
 
+mod decoded;
 mod footer;
 mod fragment;
 
@@ -32,10 +33,14 @@ use parquet::{
 
 use crate::{SeriesEntry, Snapshot, StoreError, Table};
 
-use self::footer::Group;
+use self::{
+    decoded::{Decoded, Decoding},
+    footer::Group,
+};
 
+pub(crate) use decoded::Groups;
 pub(crate) use footer::{Footer, Footers};
-pub use fragment::{Fragment, Stretch};
+pub use fragment::{Columns, Fragment, Stretch};
 
 /// Rows that are decoded at once: their columns stay in the processor's cache.
 const BATCH_ROWS: usize = 16_384;
@@ -91,6 +96,8 @@ pub struct Part {
     file: crate::DataFile,
     footer: Arc<Footer>,
     group: usize,
+    /// Where it is kept once it is decoded, if it is.
+    kept: Option<Arc<Groups>>,
 }
 
 impl Snapshot {
@@ -119,9 +126,16 @@ impl Snapshot {
                         file: file.clone(),
                         footer: Arc::clone(&footer),
                         group: at,
+                        kept: None,
                     });
                 }
             }
+        }
+        let groups = self.decoded();
+        let is_kept = table == Table::Samples
+            && groups.has_room_for(parts.iter().map(Part::rows).sum::<usize>());
+        for part in parts.iter_mut().filter(|_| is_kept) {
+            part.kept = Some(Arc::clone(groups));
         }
         Ok(parts)
     }
@@ -135,6 +149,30 @@ impl Part {
 
     /// The wanted rows of `samples`, from the first to the last of `range`, both inclusive.
     pub fn samples(
+        &self,
+        wanted: &Wanted,
+        range: (Millis, Millis),
+    ) -> Result<Fragment, StoreError> {
+        match &self.kept {
+            Some(kept) => {
+                let decoded = kept.of(&self.file.path, self.group, || self.decode())?;
+                Ok(decoded.fragment(wanted, range))
+            }
+            None => self.only_wanted(wanted, range),
+        }
+    }
+
+    fn decode(&self) -> Result<Decoded, StoreError> {
+        let mut columns = vec!["series_id"];
+        columns.extend(self.value_columns());
+        let mut decoding = Decoding::default();
+        for batch in self.reader(&self.bytes()?, Some(&columns), None)? {
+            decoding.take(&batch.map_err(ParquetError::from)?)?;
+        }
+        Ok(decoding.finish())
+    }
+
+    fn only_wanted(
         &self,
         wanted: &Wanted,
         range: (Millis, Millis),

@@ -19,7 +19,7 @@ use crate::{
     index::{Selected, Selection, SeriesIndex},
     integrity::Integrity,
     rows::{SampleBatches, Samples, SeriesBatches},
-    scan::Footer,
+    scan::{Footer, Groups},
 };
 
 pub use self::sources::Stretch as SampleStretch;
@@ -149,6 +149,11 @@ impl Snapshot {
     /// What the end of a file of `table` says.
     pub(crate) fn footer(&self, table: Table, path: &Path) -> Result<Arc<Footer>, StoreError> {
         self.integrity.footers.of(table, path)
+    }
+
+    /// Row groups of samples that are kept decoded.
+    pub(crate) fn decoded(&self) -> &Arc<Groups> {
+        &self.integrity.decoded
     }
 
     /// What of `table` is missing within `range` because a file is damaged: the UTC day, `YYYY-MM-DD`, and the file's name. To be

@@ -51,8 +51,9 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StoreError> {
         let store = Arc::new(open::open(dir, config, clock).await?);
-        let flushing = tokio::spawn(flush_regularly(Arc::downgrade(&store), store.full.clone()));
         let integrity = store.maintenance.lock().await.integrity.clone();
+        let (weak, full) = (Arc::downgrade(&store), store.full.clone());
+        let flushing = tokio::spawn(flush_regularly(weak, full, integrity.clone()));
         let maintaining = tokio::spawn(maintain_regularly(Arc::downgrade(&store), integrity));
         *store.tasks.lock() = vec![flushing.abort_handle(), maintaining.abort_handle()];
         Ok(store)
@@ -251,12 +252,18 @@ impl Drop for Store {
     }
 }
 
-/// Flushes when the head is full or the interval is over, until the store is gone.
-async fn flush_regularly(store: std::sync::Weak<Store>, full: Arc<Notify>) {
+/// Flushes when the head is full or the interval is over, until the store is gone. Calls for maintenance once there are as many new
+/// files as are merged at once.
+async fn flush_regularly(
+    store: std::sync::Weak<Store>,
+    full: Arc<Notify>,
+    integrity: Arc<Integrity>,
+) {
     let Some(interval) = store.upgrade().map(|store| store.config.flush_interval()) else {
         return;
     };
     let mut failed_pause: Option<Duration> = None;
+    let mut flushes = 0;
     loop {
         match failed_pause {
             // A full head does not shorten the pause: it is full because flushing fails.
@@ -271,7 +278,14 @@ async fn flush_regularly(store: std::sync::Weak<Store>, full: Arc<Notify>) {
             continue;
         }
         match store.flush().await {
-            Ok(()) => failed_pause = None,
+            Ok(()) => {
+                failed_pause = None;
+                flushes += 1;
+                if flushes >= store.config.compact_min_files {
+                    flushes = 0;
+                    integrity.due.notify_one();
+                }
+            }
             Err(StoreError::Closed | StoreError::WriterDied) => return,
             Err(_) => {
                 let pause = failed_pause.map_or(FIRST_RETRY, |pause| pause * 2);
@@ -281,7 +295,7 @@ async fn flush_regularly(store: std::sync::Weak<Store>, full: Arc<Notify>) {
     }
 }
 
-/// Maintains the store when a damaged file is reported or the interval is over, until the store is gone.
+/// Maintains the store when something calls for it or the interval is over, until the store is gone.
 async fn maintain_regularly(store: std::sync::Weak<Store>, integrity: Arc<Integrity>) {
     let Some(interval) = store
         .upgrade()
@@ -291,7 +305,7 @@ async fn maintain_regularly(store: std::sync::Weak<Store>, integrity: Arc<Integr
     };
     loop {
         // Either way it is time to look.
-        tokio::time::timeout(interval, integrity.reported.notified())
+        tokio::time::timeout(interval, integrity.due.notified())
             .await
             .ok();
         let Some(store) = store.upgrade() else { return };

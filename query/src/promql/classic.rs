@@ -27,18 +27,15 @@ impl ClassicHistogram {
         if bounds.last()?.upper != f64::INFINITY {
             return None;
         }
-        let mut merged: Vec<Bound> = Vec::with_capacity(bounds.len());
-        for bound in bounds {
-            match merged.last_mut() {
-                Some(last) if last.upper == bound.upper => last.count += bound.count,
-                _ => merged.push(bound),
+        bounds.dedup_by(|bound, last| {
+            let is_same = last.upper == bound.upper;
+            if is_same {
+                last.count += bound.count;
             }
-        }
-        let was_forced = force_rising(&mut merged);
-        (merged.len() >= 2).then_some(Self {
-            bounds: merged,
-            was_forced,
-        })
+            is_same
+        });
+        let was_forced = force_rising(&mut bounds);
+        (bounds.len() >= 2).then_some(Self { bounds, was_forced })
     }
 
     fn total(&self) -> f64 {

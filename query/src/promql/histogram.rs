@@ -1,6 +1,9 @@
 //! Functions of histograms, native and classic.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use demarc_proto::Labels;
 
@@ -11,7 +14,7 @@ use super::{
     eval::Eval,
     native::{Histogram, NanNote},
     print::number,
-    value::{ABSENT, Series, Steps, merge_same, without_metadata},
+    value::{ABSENT, Series, Steps, is_metadata, merge_same, without_metadata},
 };
 use crate::QueryError;
 
@@ -83,55 +86,82 @@ impl Eval<'_> {
         let argument = &call.arguments[at];
         let series = self.vector(argument, steps)?;
         let groups = self.groups(series, argument.span());
-        let mut found = Vec::new();
-        for (labels, group) in groups {
+        let found = self.reading.crew.map(groups.len(), |at| {
             self.check_alive()?;
-            let mut results: BTreeMap<Labels, Series> = BTreeMap::new();
-            for step in 0..steps.count {
-                let Some(histogram) = self.at_step(&group, step, argument.span())? else {
-                    continue;
-                };
-                for one in wanted {
-                    let value = self.result(one, &histogram, step, &group, argument.span());
-                    let labels = one.labels(&labels, step);
-                    let series = results
-                        .entry(labels.clone())
-                        .or_insert_with(|| Series::empty(labels, true, steps.count));
-                    series.floats[step] = value;
-                }
-            }
-            found.extend(results.into_values());
-        }
-        merge_same(found)
+            let (labels, group) = &groups[at];
+            self.of_group(labels, group, argument.span(), wanted)
+        })?;
+        merge_same(found.into_iter().flatten().collect())
     }
 
-    /// Puts the series of each histogram together: native ones, and classic ones by their labels without `le`.
-    fn groups(&self, series: Vec<Series>, span: Span) -> BTreeMap<Labels, Group> {
-        let mut groups: BTreeMap<Labels, Group> = BTreeMap::new();
+    /// What is wanted of one histogram at each step; sorted by labels.
+    fn of_group(
+        &self,
+        labels: &Labels,
+        group: &Group,
+        span: Span,
+        wanted: &[Wanted],
+    ) -> Result<Vec<Series>, QueryError> {
+        let mut results: BTreeMap<Labels, Series> = BTreeMap::new();
+        // The label of a quantile may be another one at each step.
+        let is_plain = |one: &Wanted| !matches!(one, Wanted::Quantile { label: Some(_), .. });
+        let mut plain: Option<Series> = None;
+        let count = group.steps();
+        for step in 0..count {
+            let Some(histogram) = self.at_step(group, step, span)? else {
+                continue;
+            };
+            for one in wanted {
+                let value = self.result(one, &histogram, step, group, span);
+                let series = if is_plain(one) {
+                    plain.get_or_insert_with(|| Series::empty(labels.clone(), true, count))
+                } else {
+                    let labels = one.labels(labels, step);
+                    results
+                        .entry(labels.clone())
+                        .or_insert_with(|| Series::empty(labels, true, count))
+                };
+                series.floats[step] = value;
+            }
+        }
+        Ok(plain.into_iter().chain(results.into_values()).collect())
+    }
+
+    /// Puts the series of each histogram together: native ones, and classic ones by their labels without `le`. Sorted by labels.
+    fn groups(&self, series: Vec<Series>, span: Span) -> Vec<(Labels, Group)> {
+        let mut groups: HashMap<Labels, Group> = HashMap::new();
         for one in series {
-            let labels = without_metadata(&one.labels);
-            let metric = one.labels.metric().to_owned();
+            let metric = one.labels.metric();
             if one.histograms.is_some() {
-                let group = groups.entry(labels.clone()).or_default();
-                group.metric.clone_from(&metric);
+                let group = groups.entry(without_metadata(&one.labels)).or_default();
+                metric.clone_into(&mut group.metric);
                 group.natives.push(one.clone());
             }
             let has_floats = (0..one.floats.len()).any(|step| one.float(step).is_some());
             if !has_floats {
                 continue;
             }
-            let Some(upper) = bound(one.labels.get("le")) else {
-                let note = Note::BadBucketLabel(one.labels.get("le").to_owned());
-                self.note(&note, &metric, span);
+            let le = one.labels.get("le");
+            let Some(upper) = bound(le) else {
+                self.note(&Note::BadBucketLabel(le.to_owned()), metric, span);
                 continue;
             };
-            let mut without_le = labels;
-            without_le.set("le", "");
+            let mut without_le = (*one.labels).clone();
+            without_le.retain(|name| name != "le" && !is_metadata(name));
             let group = groups.entry(without_le).or_default();
             if group.metric.is_empty() {
-                group.metric = metric;
+                metric.clone_into(&mut group.metric);
             }
             group.buckets.push((upper, one));
+        }
+        let mut groups: Vec<(Labels, Group)> = groups.into_iter().collect();
+        groups.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (_, group) in &mut groups {
+            // Each step's buckets come sorted then, equal ones in their order.
+            group.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut metrics = group.buckets.iter().map(|(_, one)| one.labels.metric());
+            let first = metrics.next();
+            group.is_of_several = metrics.any(|metric| Some(metric) != first);
         }
         groups
     }
@@ -148,32 +178,21 @@ impl Eval<'_> {
             return Err(super::value::same_labelset());
         }
         let present = group.buckets.iter().filter_map(|(upper, one)| {
-            let count = one.float(step)?;
-            Some((
-                one,
-                Bound {
-                    upper: *upper,
-                    count,
-                },
-            ))
+            let (upper, count) = (*upper, one.float(step)?);
+            Some(Bound { upper, count })
         });
-        let present: Vec<(&Series, Bound)> = present.collect();
-        let metrics = present.iter().map(|(one, _)| one.labels.metric());
-        let mut metrics: Vec<&str> = metrics.collect();
-        metrics.dedup();
-        if metrics.len() > 1 {
+        let mut bounds = Vec::with_capacity(group.buckets.len());
+        bounds.extend(present);
+        if group.is_of_several && group.is_of_several_at(step) {
             return Err(super::value::same_labelset());
         }
-        match (native, present.is_empty()) {
+        match (native, bounds.is_empty()) {
             (Some(_), false) => {
                 self.note(&Note::MixedClassicNative, &group.metric, span);
                 Ok(None)
             }
             (Some(native), true) => Ok(Some(Either::Native(Arc::clone(native)))),
-            (None, false) => {
-                let bounds = present.into_iter().map(|(_, bound)| bound).collect();
-                Ok(Some(Either::Classic(ClassicHistogram::new(bounds))))
-            }
+            (None, false) => Ok(Some(Either::Classic(ClassicHistogram::new(bounds)))),
             (None, true) => Ok(None),
         }
     }
@@ -226,6 +245,27 @@ struct Group {
     metric: String,
     natives: Vec<Series>,
     buckets: Vec<(f64, Series)>,
+    /// Whether the buckets are of several metrics.
+    is_of_several: bool,
+}
+
+impl Group {
+    fn steps(&self) -> usize {
+        let buckets = self.buckets.iter().map(|(_, one)| one);
+        let mut series = self.natives.iter().chain(buckets);
+        series.next().map_or(0, |one| one.floats.len())
+    }
+
+    /// Whether buckets of several metrics are there at a step.
+    fn is_of_several_at(&self, step: usize) -> bool {
+        let present = self
+            .buckets
+            .iter()
+            .filter(|(_, one)| one.float(step).is_some());
+        let mut metrics = present.map(|(_, one)| one.labels.metric());
+        let first = metrics.next();
+        metrics.any(|metric| Some(metric) != first)
+    }
 }
 
 /// A histogram at one step.

@@ -11,7 +11,7 @@ use super::{
     eval::Eval,
     rate::{Counter, change_of_old},
     selector::{Cut, Window},
-    source::{Interval, RawSeries},
+    source::{Interval, Need, RawSeries},
     sum::Sum,
     value::{Series, SeriesLabels, Steps},
 };
@@ -103,7 +103,12 @@ impl Eval<'_> {
                 }
                 None => {
                     let millis = longest.map_or(1, Resolution::millis);
-                    let made = self.each_series(&range.selector, (part, None), |raw| {
+                    let need = Need {
+                        interval: part,
+                        ends: None,
+                        cells: 0,
+                    };
+                    let made = self.each_series(&range.selector, need, |raw| {
                         raw.drop_stale();
                         Ok(Some((raw.labels.clone(), windows_of(raw, millis))))
                     })?;

@@ -45,9 +45,8 @@ pub(super) fn change(window: Window<'_>, context: Context<'_>, counter: Counter)
         return anchored::change(window, context, counter);
     }
     if window.histograms.is_empty() {
-        let sampled = sampled_floats(window, counter)?;
-        let factor = sampled.extrapolation(window, counter, sampled.value, window.floats[0].1);
-        return Some(Cell::Float(sampled.value * factor));
+        let resets = (1..window.floats.len()).filter(|at| is_reset(window, *at));
+        return change_of_floats(window, counter, resets).map(Cell::Float);
     }
     let sampled = native::sampled(window, context, counter)?;
     let first = window.histograms[0].value.count;
@@ -96,7 +95,19 @@ fn start_within(window: Window<'_>, start: i64, time: i64, counter: Counter) -> 
     is_within.then_some(start)
 }
 
-fn float_reset(window: Window<'_>, at: usize) -> bool {
+/// [`change`] of numbers, extrapolated. `resets`: the places of the samples within the window before which a counter began anew.
+pub(super) fn change_of_floats(
+    window: Window<'_>,
+    counter: Counter,
+    resets: impl Iterator<Item = usize>,
+) -> Option<f64> {
+    let sampled = sampled_floats(window, counter, resets)?;
+    let factor = sampled.extrapolation(window, counter, sampled.value, window.floats[0].1);
+    Some(sampled.value * factor)
+}
+
+/// Whether a counter began anew before the sample at a place that is not the first.
+pub(super) fn is_reset(window: Window<'_>, at: usize) -> bool {
     let (before, now) = (window.floats[at - 1], window.floats[at]);
     let is_restart = window
         .starts
@@ -104,7 +115,11 @@ fn float_reset(window: Window<'_>, at: usize) -> bool {
     now.1 < before.1 || is_restart
 }
 
-fn sampled_floats(window: Window<'_>, counter: Counter) -> Option<Sampled<f64>> {
+fn sampled_floats(
+    window: Window<'_>,
+    counter: Counter,
+    resets: impl Iterator<Item = usize>,
+) -> Option<Sampled<f64>> {
     let floats = window.floats;
     let (first, last) = (floats.first()?, floats.last()?);
     let start = window.starts.map_or(0, |starts| starts[0]);
@@ -114,10 +129,8 @@ fn sampled_floats(window: Window<'_>, counter: Counter) -> Option<Sampled<f64>> 
     }
     let mut value = last.1 - first.1;
     if counter == Counter::Yes {
-        for at in 1..floats.len() {
-            if float_reset(window, at) {
-                value += floats[at - 1].1;
-            }
+        for at in resets {
+            value += floats[at - 1].1;
         }
     }
     if start.is_some() {

@@ -1,17 +1,20 @@
 //! Selectors: the newest sample at each step, and windows of samples.
 
+mod cut;
+
 use std::sync::Arc;
 
-use demarc_store::Resolution;
-
+use self::cut::longest_at;
 use super::{
     annotation::Note,
     ast::{At, Edges, Expr, RangeSelector, Selector, Subquery, Timing},
     eval::{Eval, Outcome},
-    source::{Ends, Interval, RawHistogram, RawSeries},
+    source::{Ends, Interval, Need, RawHistogram, RawSeries},
     value::{Asked, Cell, Series, Steps, is_absent},
 };
 use crate::QueryError;
+
+pub(super) use self::cut::{Bounds, Cut, Window};
 
 /// Where `offset` and `@` move an evaluation time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,143 +58,10 @@ impl Shift {
     }
 }
 
-/// How windows are cut out of series: their length, and where times are moved.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
-    range: i64,
-    shift: Shift,
-    edges: Edges,
-    lookback: i64,
-}
-
 /// A range selector or subquery, loaded.
 pub(super) struct RangeVector {
     pub(super) series: Vec<RawSeries>,
     pub(super) cut: Cut,
-}
-
-/// Where the last window that was cut out of a series begins and ends in its samples.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bounds {
-    floats: (usize, usize),
-    histograms: (usize, usize),
-}
-
-/// Samples of one series around a half-open window `(start, end]`, and the window.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window<'a> {
-    pub(super) floats: &'a [(i64, f64)],
-    pub(super) starts: Option<&'a [i64]>,
-    pub(super) histograms: &'a [RawHistogram],
-    pub(super) start: i64,
-    pub(super) end: i64,
-}
-
-impl Window<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.floats.is_empty() && self.histograms.is_empty()
-    }
-
-    pub(super) fn values(&self) -> impl Iterator<Item = f64> + Clone + '_ {
-        self.floats.iter().map(|(_, value)| *value)
-    }
-
-    /// The length of the window in seconds.
-    pub(super) fn seconds(&self) -> f64 {
-        (self.end - self.start) as f64 / 1000.0
-    }
-}
-
-impl Cut {
-    /// The times that the windows at these steps cover.
-    pub(super) fn interval(&self, steps: Steps) -> Interval {
-        let (first, last) = self.shift.span(steps);
-        Interval {
-            min: first.saturating_sub(self.range).saturating_add(1),
-            max: last,
-        }
-    }
-
-    /// The longest windows of stored samples of which each is within or without the window at any of these steps.
-    pub(super) fn longest(&self, steps: Steps) -> Option<Resolution> {
-        let fits = |one: &Resolution| self.range % one.millis() == 0;
-        longest_at(self.shift, steps, fits)
-    }
-
-    /// The window at an evaluation time, without samples.
-    pub(super) fn empty(&self, time: i64) -> Window<'static> {
-        let end = self.shift.apply(time);
-        Window {
-            floats: &[],
-            starts: None,
-            histograms: &[],
-            start: end.saturating_sub(self.range),
-            end,
-        }
-    }
-
-    /// The window of a series at an evaluation time. With `anchored` and `smoothed`, samples beyond its edges are in it too.
-    /// `last`: the bounds of the window at an earlier time, or of none.
-    pub(super) fn window<'a>(
-        &self,
-        series: &'a RawSeries,
-        time: i64,
-        last: &mut Bounds,
-    ) -> Window<'a> {
-        let end = self.shift.apply(time);
-        let start = end.saturating_sub(self.range);
-        let (mut after, mut until) = (start, end);
-        if self.edges != Edges::Plain {
-            after = after.saturating_sub(self.lookback);
-        }
-        if self.edges == Edges::Smoothed {
-            until = until.saturating_add(self.lookback);
-        }
-        let (floats, histograms) = (&series.floats, &series.histograms);
-        advance(floats, &mut last.floats, (after, until), |one| one.0);
-        advance(histograms, &mut last.histograms, (after, until), |one| {
-            one.time
-        });
-        let floats = last.floats.0..last.floats.1;
-        let starts = (!series.starts.is_empty()).then(|| &series.starts[floats.clone()]);
-        Window {
-            floats: &series.floats[floats],
-            starts,
-            histograms: &histograms[last.histograms.0..last.histograms.1],
-            start,
-            end,
-        }
-    }
-}
-
-/// The longest windows of stored samples that `fits` and of which one ends at each moved step.
-fn longest_at(
-    shift: Shift,
-    steps: Steps,
-    fits: impl Fn(&Resolution) -> bool,
-) -> Option<Resolution> {
-    let ends_at = |one: &Resolution, time: usize| shift.apply(steps.time(time)) % one.millis() == 0;
-    // The second step is for the distance between steps.
-    let all_end = |one: &Resolution| (0..steps.count.min(2)).all(|time| ends_at(one, time));
-    Resolution::ALL
-        .into_iter()
-        .find(|one| fits(one) && all_end(one))
-}
-
-/// Moves the bounds of a window to the samples after the first and up to the second of two times, which only rise.
-fn advance<T>(
-    samples: &[T],
-    (from, to): &mut (usize, usize),
-    (after, until): (i64, i64),
-    time: impl Fn(&T) -> i64,
-) {
-    while samples.get(*from).is_some_and(|one| time(one) <= after) {
-        *from += 1;
-    }
-    *to = (*to).max(*from);
-    while samples.get(*to).is_some_and(|one| time(one) <= until) {
-        *to += 1;
-    }
 }
 
 impl Eval<'_> {
@@ -248,8 +118,12 @@ impl Eval<'_> {
             longest: longest_at(shift, steps, |_| true),
             hold: lookback,
         };
-        self.each_series(selector, (interval, Some(ends)), |raw| {
-            self.hold(steps.count)?;
+        let need = Need {
+            interval,
+            ends: Some(ends),
+            cells: steps.count,
+        };
+        self.each_series(selector, need, |raw| {
             let mut walk = Walk::default();
             let times = steps.times();
             let newest = times.map(|time| walk.newest(raw, shift.apply(time), lookback));
@@ -279,9 +153,13 @@ impl Eval<'_> {
             min: first.saturating_sub(lookback).saturating_add(1),
             max: last.saturating_add(lookback),
         };
-        self.each_series(selector, (interval, None), |raw| {
+        let need = Need {
+            interval,
+            ends: None,
+            cells: steps.count,
+        };
+        self.each_series(selector, need, |raw| {
             raw.drop_stale();
-            self.hold(steps.count)?;
             let mut bounds = Bounds::default();
             let mut series = Series::empty(raw.labels.clone(), false, steps.count);
             for (step, time) in steps.times().enumerate() {
@@ -342,7 +220,7 @@ impl Eval<'_> {
                     self.reading.budget.take_bytes(bytes)?;
                     Ok(Some(raw.clone()))
                 };
-                let series = self.each_cut(range, &cut, steps, whole)?;
+                let series = self.each_cut((range, &cut), steps, 0, whole)?;
                 Ok(RangeVector { series, cut })
             }
             Expr::Subquery(subquery) => self.subquery(subquery, steps),
@@ -352,7 +230,8 @@ impl Eval<'_> {
         }
     }
 
-    /// What `visit` makes of each series of a range vector, on several threads; in the order of the series' labels.
+    /// What `visit` makes of each series of a range vector, on several threads; in the order of the series' labels. A value for
+    /// each step is held of each.
     pub(super) fn each_range<T: Send>(
         &self,
         expr: &Expr,
@@ -361,11 +240,15 @@ impl Eval<'_> {
     ) -> Result<Vec<T>, QueryError> {
         if let Expr::Range(range) = expr.without_parens() {
             let cut = self.cut(range)?;
-            return self.each_cut(range, &cut, steps, |raw| visit(raw, &cut));
+            let visit = |raw: &mut RawSeries| visit(raw, &cut);
+            return self.each_cut((range, &cut), steps, steps.count, visit);
         }
         let RangeVector { series, cut } = self.range_vector(expr, steps)?;
         let crew = &self.reading.crew;
-        let seen = crew.map(series.len(), |at| visit(&series[at], &cut))?;
+        let seen = crew.map(series.len(), |at| {
+            self.hold(steps.count)?;
+            visit(&series[at], &cut)
+        })?;
         Ok(seen.into_iter().flatten().collect())
     }
 
@@ -378,12 +261,12 @@ impl Eval<'_> {
         })
     }
 
-    /// Hands each series of a range selector to `visit`, with the samples that its windows need.
+    /// Hands each series of a range selector to `visit`, with the samples that its windows need; `cells` values are held of each.
     fn each_cut<T: Send>(
         &self,
-        range: &RangeSelector,
-        cut: &Cut,
+        (range, cut): (&RangeSelector, &Cut),
         steps: Steps,
+        cells: usize,
         visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError> + Sync,
     ) -> Result<Vec<T>, QueryError> {
         let (first, last) = cut.shift.span(steps);
@@ -396,7 +279,12 @@ impl Eval<'_> {
             min: first.saturating_add(1),
             max: last.saturating_add(after),
         };
-        self.each_series(&range.selector, (interval, None), |raw| {
+        let need = Need {
+            interval,
+            ends: None,
+            cells,
+        };
+        self.each_series(&range.selector, need, |raw| {
             raw.drop_stale();
             visit(raw)
         })
@@ -414,12 +302,7 @@ impl Eval<'_> {
         let start = first.saturating_sub(range).div_euclid(step) * step + step;
         let mut vector = RangeVector {
             series: Vec::new(),
-            cut: Cut {
-                range,
-                shift,
-                edges: Edges::Plain,
-                lookback: 0,
-            },
+            cut: Cut::plain(range, shift),
         };
         if start > last {
             return Ok(vector);

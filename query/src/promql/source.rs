@@ -20,8 +20,14 @@ use super::{
 };
 use crate::{QueryError, reading::with_tenant};
 
-/// Series that are put together by one thread at a time.
-const CHUNK_SERIES: usize = 512;
+/// Series that are put together by one thread at a time, at most.
+const MAX_CHUNK: usize = 512;
+/// The fewest series with values at many steps that are worth another thread.
+const MIN_CHUNK: usize = 64;
+/// Into how many chunks the series of a selection are divided where neither limit is reached.
+const CHUNKS: usize = 8;
+/// Values and samples that one thread may take before it counts them.
+const UNCOUNTED: usize = 8192;
 
 /// One series, as stored or as a subquery made it: times in milliseconds, ascending, each once.
 #[derive(Clone, Debug)]
@@ -68,6 +74,23 @@ pub(super) struct Ends {
     pub(super) hold: i64,
 }
 
+/// What a leaf needs of each series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    pub(super) interval: Interval,
+    /// Of days of which there are only windows of samples, what their last samples are good for; `None` for nothing.
+    pub(super) ends: Option<Ends>,
+    /// How many values are held for each series while evaluating.
+    pub(super) cells: usize,
+}
+
+/// What a thread has used up and not counted yet: counting is shared by all of them.
+#[derive(Default)]
+struct Uncounted {
+    samples: usize,
+    cells: usize,
+}
+
 impl Interval {
     /// As a half-open range of nanoseconds; `None` when it is empty.
     pub(super) fn range(self) -> Option<TimeRange> {
@@ -84,7 +107,7 @@ impl Interval {
 struct Source<'a> {
     snapshot: &'a Snapshot,
     series: Selected,
-    interval: Interval,
+    need: Need,
     detail: Detail,
     in_files: Stretches,
     old: OldPoints,
@@ -95,24 +118,24 @@ struct Source<'a> {
 type OldPoints = HashMap<usize, Vec<(i64, f64)>>;
 
 impl Eval<'_> {
-    /// Hands each series of `selector` that has samples in `interval`, stale markers among them, to `visit`, on several
-    /// threads. What it returns comes in the order of the series' labels. Of days of which there are only windows of samples, and
-    /// where `ends` allows it, the last sample of each window stands for all of it.
+    /// Hands each series of `selector` that has samples in the interval that is needed, stale markers among them, to `visit`, on
+    /// several threads. What it returns comes in the order of the series' labels. Of days of which there are only windows of
+    /// samples, and where that is good enough, the last sample of each window stands for all of it.
     pub(super) fn each_series<T: Send>(
         &self,
         selector: &Selector,
-        (interval, ends): (Interval, Option<Ends>),
+        need: Need,
         visit: impl Fn(&mut RawSeries) -> Result<Option<T>, QueryError> + Sync,
     ) -> Result<Vec<T>, QueryError> {
         let mut found: Vec<(T, Option<SeriesLabels>)> = Vec::new();
         let is_federated = self.reading.is_federated();
         for (snapshot, matchers) in self.reading.matched(&selector.matchers)? {
-            let Some(range) = interval.range() else {
+            let Some(range) = need.interval.range() else {
                 continue;
             };
             let series = snapshot.select_numbered(&matchers, Some(range))?;
             self.reading.budget.take_series(series.entries.len())?;
-            let source = self.source(snapshot, series, (interval, ends), self.detail(selector))?;
+            let source = self.source(snapshot, series, need, self.detail(selector))?;
             let visit = |raw: &mut RawSeries| {
                 if is_federated {
                     raw.labels = with_tenant(&raw.labels, snapshot.tenant()).into();
@@ -141,9 +164,10 @@ impl Eval<'_> {
         &self,
         snapshot: &'s Snapshot,
         series: Selected,
-        (interval, ends): (Interval, Option<Ends>),
+        need: Need,
         detail: Detail,
     ) -> Result<Source<'s>, QueryError> {
+        let Need { interval, ends, .. } = need;
         let range = interval.range();
         let longest = ends.and_then(|ends| ends.longest);
         let stretches = range.map(|range| snapshot.stretches(range, longest));
@@ -166,7 +190,7 @@ impl Eval<'_> {
         Ok(Source {
             snapshot,
             series,
-            interval,
+            need,
             detail,
             in_files,
             old,
@@ -228,11 +252,13 @@ impl Eval<'_> {
         // Memory is read in the order of the series' numbers: neighbours there lie beside each other.
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_unstable_by_key(|place| source.series.numbers[*place]);
+        let is_wide = source.need.cells > 1;
+        let least = if is_wide { MIN_CHUNK } else { MAX_CHUNK };
+        let chunks = order.chunks((count / CHUNKS).clamp(least, MAX_CHUNK));
+        let chunks: Vec<&[usize]> = chunks.collect();
         let crew = &self.reading.crew;
-        let chunks = crew.map(count.div_ceil(CHUNK_SERIES), |chunk| {
-            let from = chunk * CHUNK_SERIES;
-            let places = &order[from..(from + CHUNK_SERIES).min(count)];
-            self.each_within(source, places, &visit)
+        let chunks = crew.map(chunks.len(), |at| {
+            self.each_within(source, chunks[at], &visit)
         })?;
         let mut seen: Vec<Option<T>> = Vec::new();
         seen.resize_with(count, || None);
@@ -253,7 +279,9 @@ impl Eval<'_> {
         let Some(first) = places.first() else {
             return Ok(Vec::new());
         };
-        let mut memory = source.snapshot.in_memory(source.interval.millis());
+        let interval = source.need.interval;
+        let mut memory = source.snapshot.in_memory(interval.millis());
+        let mut uncounted = Uncounted::default();
         let mut raw = RawSeries::empty(entry(*first));
         let mut seen = Vec::with_capacity(places.len());
         for place in places.iter().copied() {
@@ -264,20 +292,30 @@ impl Eval<'_> {
             }
             source.in_files.read(place, &mut raw);
             let loaded = raw.floats.len();
-            memory.read(source.series.numbers[place], |time, value, start| {
-                raw.push(time, value, start);
-            });
-            self.count(raw.floats.len() - loaded)?;
+            let number = source.series.numbers[place];
+            memory.read(number, &mut raw.floats, &mut raw.starts);
+            uncounted.samples += raw.floats.len() - loaded;
             raw.sort_floats();
             if let Some(histograms) = source.histograms.get(&place) {
                 raw.histograms = histograms::with_resets(histograms, &raw.floats, source.detail);
-                raw.histograms.retain(|one| one.time >= source.interval.min);
+                raw.histograms.retain(|one| one.time >= interval.min);
             }
             if !raw.floats.is_empty() || !raw.histograms.is_empty() {
+                uncounted.cells += source.need.cells;
                 seen.extend(visit(&mut raw)?.map(|one| (place, one)));
             }
+            if uncounted.samples + uncounted.cells >= UNCOUNTED {
+                self.count_in(&mut uncounted)?;
+            }
         }
+        self.count_in(&mut uncounted)?;
         Ok(seen)
+    }
+
+    fn count_in(&self, uncounted: &mut Uncounted) -> Result<(), QueryError> {
+        let Uncounted { samples, cells } = std::mem::take(uncounted);
+        self.count(samples)?;
+        self.hold(cells)
     }
 }
 

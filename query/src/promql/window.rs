@@ -9,6 +9,7 @@ use super::{
     rate::{self, Counter},
     regression,
     selector::{Bounds, Cut, Window},
+    sliding::Sliding,
     source::RawSeries,
     value::{Cell, Series, Steps},
 };
@@ -65,7 +66,6 @@ impl Eval<'_> {
             return Ok(series);
         }
         self.each_range(argument, steps, |raw, cut| {
-            self.hold(steps.count)?;
             let context = Context {
                 eval: self,
                 metric: raw.labels.metric(),
@@ -74,7 +74,10 @@ impl Eval<'_> {
                 time: 0,
                 edges,
             };
-            let series = apply(function, (raw, cut), &parameters, context, steps);
+            let series = match Sliding::over(name, raw, cut) {
+                Some(sliding) => sliding.apply((raw, cut), steps),
+                None => apply(function, (raw, cut), &parameters, context, steps),
+            };
             Ok(series.map(|series| {
                 self.note_no_counter(name, &series, argument.span());
                 keep_name(name, raw, series)

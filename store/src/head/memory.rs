@@ -1,13 +1,17 @@
 //! Samples in memory, of which those of chosen series are read without copying the others.
 
-use super::{SampleHead, runs};
+use super::{SampleHead, block::Block, runs};
 use crate::rows::{Point, Samples, SeriesRef};
 
 /// The samples in memory of a span of time, read series by series.
 #[derive(Clone, Debug)]
 pub struct InMemory<'a> {
+    /// What files hold as well, from `since` on.
+    blocks: Vec<&'a Block>,
+    since: i64,
+    /// What no file holds.
     runs: Vec<Run<'a>>,
-    last: i64,
+    range: (i64, i64),
 }
 
 #[derive(Clone, Debug)]
@@ -15,50 +19,67 @@ struct Run<'a> {
     samples: &'a Samples,
     /// The points from the last series that was asked for on.
     rest: &'a [Point],
-    first: i64,
 }
 
 impl<'a> InMemory<'a> {
     /// The samples from the first to the last of `range`, both inclusive.
     pub(crate) fn new(head: &'a SampleHead, range: (i64, i64)) -> Self {
-        let run = |first| {
-            move |samples: &'a std::sync::Arc<Samples>| Run {
-                samples,
-                rest: samples.points(),
-                first,
-            }
-        };
         let since = range.0.max(head.recent.since());
-        let mut runs = Vec::new();
+        let mut blocks = Vec::new();
         if since <= range.1 {
-            let recent = head.recent.within((since, range.1));
-            runs.extend(recent.map(run(since)));
+            blocks.extend(head.recent.within((since, range.1)));
         }
         let unwritten = head.frozen.iter().chain(head.active.iter());
-        runs.extend(unwritten.map(run(range.0)));
+        let runs = unwritten.map(|samples| Run {
+            samples,
+            rest: samples.points(),
+        });
         Self {
-            runs,
-            last: range.1,
+            blocks,
+            since,
+            runs: runs.collect(),
+            range,
         }
     }
 
-    /// Hands over each sample of a series: its time, its value, and when it began to count, 0 where that is not known. In the
-    /// order of writing; within a run of writes by time. Series are to be asked for in the order of their numbers.
-    pub fn read(&mut self, series: SeriesRef, mut take: impl FnMut(i64, f64, i64)) {
+    /// Adds time and value of each sample of a series to `floats`, in the order of writing; within a run of writes by time. Adds
+    /// to `starts` when each began to count, 0 where that is not known; as long as none is known, `starts` stays empty. Series are
+    /// to be asked for in the order of their numbers.
+    pub fn read(&mut self, series: SeriesRef, floats: &mut Vec<(i64, f64)>, starts: &mut Vec<i64>) {
+        for block in &self.blocks {
+            block.read(series, (self.since, self.range.1), floats, starts);
+        }
         for run in &mut self.runs {
-            run.rest = runs::skip_to(run.rest, series);
-            for point in run.rest {
-                if point.series != series || point.time > self.last {
-                    break;
-                }
-                if point.time >= run.first {
-                    take(
-                        point.time,
-                        point.value,
-                        run.samples.start_of(point).unwrap_or(0),
-                    );
-                }
+            run.read(series, self.range, floats, starts);
+        }
+    }
+}
+
+impl Run<'_> {
+    fn read(
+        &mut self,
+        series: SeriesRef,
+        (first, last): (i64, i64),
+        floats: &mut Vec<(i64, f64)>,
+        starts: &mut Vec<i64>,
+    ) {
+        let has_starts = self.samples.has_starts();
+        self.rest = match self.samples.rest_from(series) {
+            Some(points) => points,
+            None => runs::skip_to(self.rest, series),
+        };
+        for point in self.rest {
+            if point.series != series || point.time > last {
+                break;
             }
+            if point.time < first {
+                continue;
+            }
+            if has_starts || !starts.is_empty() {
+                starts.resize(floats.len(), 0);
+                starts.push(self.samples.start_of(point).unwrap_or(0));
+            }
+            floats.push((point.time, point.value));
         }
     }
 }

@@ -27,7 +27,9 @@ pub(super) fn merge_tail(runs: &[Arc<Samples>]) -> Option<Vec<Arc<Samples>>> {
     }
     let (kept, loose) = runs.split_at(loose(runs));
     let mut merged = kept.to_vec();
-    merged.push(Arc::new(Samples::merge(loose)));
+    let mut samples = Samples::merge(loose);
+    samples.note_bounds();
+    merged.push(Arc::new(samples));
     Some(merged)
 }
 

@@ -18,6 +18,9 @@ pub struct Samples {
     points: Vec<Point>,
     /// Start times; neighbours share an entry.
     starts: Vec<i64>,
+    /// Where the points of each series from the first one on begin, and where those of the last one end; empty where nobody has
+    /// noted it.
+    bounds: Vec<u32>,
 }
 
 /// One sample.
@@ -45,11 +48,13 @@ impl Samples {
         Self {
             points: Vec::with_capacity(samples),
             starts: Vec::new(),
+            bounds: Vec::new(),
         }
     }
 
     /// Adds a sample of which the start is not known.
     pub fn push(&mut self, series: SeriesRef, time: Millis, value: f64) {
+        self.bounds.clear();
         self.points.push(Point {
             series,
             start: 0,
@@ -61,6 +66,7 @@ impl Samples {
     /// Adds a sample of a counter that began to count at `start`.
     pub fn push_started(&mut self, series: SeriesRef, start: Millis, time: Millis, value: f64) {
         let start = self.start(start.0);
+        self.bounds.clear();
         self.points.push(Point {
             series,
             start,
@@ -104,20 +110,58 @@ impl Samples {
 
     /// Memory that they take.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.points.capacity() * size_of::<Point>() + self.starts.capacity() * size_of::<i64>()
+        self.points.capacity() * size_of::<Point>()
+            + self.starts.capacity() * size_of::<i64>()
+            + self.bounds.capacity() * size_of::<u32>()
     }
 
     /// Sorts by series and time; samples that are equal in both keep their order.
     pub(crate) fn sort(&mut self) {
         if !self.points.is_sorted_by_key(Point::key) {
+            self.bounds.clear();
             self.points.sort_by_key(Point::key);
         }
     }
 
+    /// Notes where each series begins, unless most of the numbers between the first and the last are of other series. Only once
+    /// sorted.
+    pub(crate) fn note_bounds(&mut self) {
+        self.bounds.clear();
+        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
+            return;
+        };
+        let (first, last) = (first.series.0, last.series.0);
+        let span = (last - first) as usize + 1;
+        if span > self.points.len() {
+            return;
+        }
+        self.bounds.reserve_exact(span + 1);
+        let mut begin = 0;
+        for of_series in self.points.chunk_by(|a, b| a.series == b.series) {
+            let at = (of_series[0].series.0 - first) as usize;
+            self.bounds.resize(at + 1, begin);
+            begin += narrow(of_series.len());
+        }
+        self.bounds.push(begin);
+    }
+
+    /// The points of all series from `series` on, found at once; `None` where nobody has noted where they are.
+    pub(crate) fn rest_from(&self, series: SeriesRef) -> Option<&[Point]> {
+        let first = self.points.first().filter(|_| !self.bounds.is_empty())?;
+        let at = series.0.saturating_sub(first.series.0) as usize;
+        let from = self
+            .bounds
+            .get(at)
+            .map_or(self.points.len(), |at| *at as usize);
+        Some(&self.points[from..])
+    }
+
     /// The samples of one series, by time. Only once sorted.
     pub(crate) fn of_series(&self, series: SeriesRef) -> &[Point] {
-        let from = self.points.partition_point(|point| point.series < series);
-        let rest = &self.points[from..];
+        let rest = self.rest_from(series).unwrap_or_else(|| {
+            let from = self.points.partition_point(|point| point.series < series);
+            &self.points[from..]
+        });
         &rest[..rest.partition_point(|point| point.series == series)]
     }
 
@@ -149,7 +193,8 @@ impl Samples {
 
     /// Adds the samples of `other` behind these.
     pub(crate) fn extend(&mut self, other: &Self) {
-        let shift = u32::try_from(self.starts.len()).expect("fewer than 2^32 samples in memory");
+        self.bounds.clear();
+        let shift = narrow(self.starts.len());
         let moved = other.points.iter().map(|point| Point {
             start: if point.start == 0 {
                 0
@@ -182,8 +227,12 @@ impl Samples {
         if self.starts.last() != Some(&start) {
             self.starts.push(start);
         }
-        u32::try_from(self.starts.len()).expect("fewer than 2^32 samples in memory")
+        narrow(self.starts.len())
     }
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer than 2^32 samples in memory")
 }
 
 #[cfg(test)]
@@ -223,5 +272,25 @@ mod tests {
         );
         assert_eq!(merged.of_series(SeriesRef(1)).len(), 2);
         assert!(merged.of_series(SeriesRef(2)).is_empty());
+    }
+
+    #[test]
+    fn a_series_is_the_same_wherever_the_bounds_are_noted() {
+        let mut samples = Samples::default();
+        for series in [3, 3, 5, 8, 8, 8, 8] {
+            samples.push(SeriesRef(series), Millis(i64::from(series)), 1.0);
+        }
+        let counts = |samples: &Samples| -> Vec<usize> {
+            let all = (0..12).map(|series| samples.of_series(SeriesRef(series)).len());
+            all.collect()
+        };
+        let before = counts(&samples);
+        assert!(samples.rest_from(SeriesRef(3)).is_none());
+        samples.note_bounds();
+        assert_eq!(samples.rest_from(SeriesRef(4)).map(<[Point]>::len), Some(5));
+        assert_eq!(counts(&samples), before);
+        samples.push(SeriesRef(9), Millis(0), 1.0);
+        assert!(samples.rest_from(SeriesRef(3)).is_none());
+        assert_eq!(samples.of_series(SeriesRef(9)).len(), 1);
     }
 }

@@ -12,17 +12,78 @@ use parquet::arrow::arrow_reader::RowSelection;
 use super::Wanted;
 use crate::{StoreError, Table};
 
-/// Samples of several series, in columns: times in milliseconds, and values.
+/// The wanted samples of a row group, among others maybe.
 #[derive(Clone, Debug, Default)]
 pub struct Fragment {
+    /// The samples.
+    pub columns: Arc<Columns>,
+    /// Which of them are wanted, and of which series they are.
+    pub stretches: Vec<Stretch>,
+}
+
+/// Samples in columns: times in milliseconds, and values.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
     /// The times of the samples.
     pub times: Vec<i64>,
     /// Their values, stale markers among them.
     pub values: Vec<f64>,
     /// When each began to count, 0 where it is not known; empty where none is.
     pub starts: Vec<i64>,
-    /// Which of them are of one series.
-    pub stretches: Vec<Stretch>,
+}
+
+impl Fragment {
+    /// How many samples are wanted.
+    pub fn wanted(&self) -> usize {
+        let rows = self
+            .stretches
+            .iter()
+            .map(|one| (one.to - one.from) as usize);
+        rows.sum()
+    }
+}
+
+impl Columns {
+    /// Memory that they take.
+    pub fn memory_bytes(&self) -> usize {
+        self.times.capacity() * size_of::<i64>()
+            + self.values.capacity() * size_of::<f64>()
+            + self.starts.capacity() * size_of::<i64>()
+    }
+
+    /// Adds rows of a batch.
+    pub(super) fn push(&mut self, read: &Read<'_>, (from, to): (usize, usize)) {
+        self.times.extend_from_slice(&read.times[from..to]);
+        push_values(&mut self.values, read, (from, to));
+        if let Some(starts) = read.starts {
+            let start = |at| {
+                if starts.is_valid(at) {
+                    starts.value(at)
+                } else {
+                    0
+                }
+            };
+            // What came before in another batch has starts as well: the column is read for all or for none.
+            self.starts.extend((from..to).map(start));
+        }
+    }
+
+    /// Brings neighbouring samples into the order of time; those of equal times stay in theirs.
+    pub(super) fn sort(&mut self, rows: Range<usize>) {
+        if self.times[rows.clone()].is_sorted() {
+            return;
+        }
+        let mut order: Vec<usize> = rows.clone().collect();
+        order.sort_by_key(|at| self.times[*at]);
+        let times: Vec<i64> = order.iter().map(|at| self.times[*at]).collect();
+        let values: Vec<f64> = order.iter().map(|at| self.values[*at]).collect();
+        if !self.starts.is_empty() {
+            let starts: Vec<i64> = order.iter().map(|at| self.starts[*at]).collect();
+            self.starts[rows.clone()].copy_from_slice(&starts);
+        }
+        self.times[rows.clone()].copy_from_slice(&times);
+        self.values[rows].copy_from_slice(&values);
+    }
 }
 
 /// Neighbouring samples of one series.
@@ -118,19 +179,20 @@ pub(super) struct Reading {
     range: (i64, i64),
     /// How many rows were passed.
     passed: usize,
-    fragment: Fragment,
+    columns: Columns,
+    stretches: Vec<Stretch>,
 }
 
 /// The columns of a batch.
-struct Columns<'a> {
+pub(super) struct Read<'a> {
     times: &'a [i64],
     values: Option<&'a Float64Array>,
     digits: Option<(&'a Int64Array, &'a Float64Array)>,
     starts: Option<&'a Int64Array>,
 }
 
-impl<'a> Columns<'a> {
-    fn of(batch: &'a RecordBatch) -> Result<Self, StoreError> {
+impl<'a> Read<'a> {
+    pub(super) fn of(batch: &'a RecordBatch) -> Result<Self, StoreError> {
         let int = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
         let float = |name| {
             batch
@@ -146,7 +208,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn shape(column: &'static str) -> StoreError {
+pub(super) fn shape(column: &'static str) -> StoreError {
     StoreError::Value {
         table: Table::Samples,
         column,
@@ -162,17 +224,21 @@ impl Reading {
             next: 0,
             range: (range.0.0, range.1.0),
             passed: 0,
-            fragment: Fragment::default(),
+            columns: Columns::default(),
+            stretches: Vec::new(),
         }
     }
 
     pub(super) fn finish(self) -> Fragment {
-        self.fragment
+        Fragment {
+            columns: Arc::new(self.columns),
+            stretches: self.stretches,
+        }
     }
 
     /// Adds the wanted ones of the next rows.
     pub(super) fn take(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
-        let columns = Columns::of(batch)?;
+        let columns = Read::of(batch)?;
         let (begin, end) = (self.passed, self.passed + batch.num_rows());
         self.passed = end;
         while let Some((place, rows)) = self.rows.get(self.next).cloned() {
@@ -189,7 +255,7 @@ impl Reading {
         Ok(())
     }
 
-    fn take_rows(&mut self, place: u32, columns: &Columns<'_>, (from, to): (usize, usize)) {
+    fn take_rows(&mut self, place: u32, columns: &Read<'_>, (from, to): (usize, usize)) {
         let times = &columns.times[from..to];
         if !times.is_sorted() {
             // Only another program writes files so.
@@ -208,28 +274,14 @@ impl Reading {
         }
     }
 
-    fn push(&mut self, place: u32, columns: &Columns<'_>, (from, to): (usize, usize)) {
-        let fragment = &mut self.fragment;
-        let begin = fragment.times.len();
-        fragment.times.extend_from_slice(&columns.times[from..to]);
-        push_values(&mut fragment.values, columns, (from, to));
-        if let Some(starts) = columns.starts {
-            let start = |at| {
-                if starts.is_valid(at) {
-                    starts.value(at)
-                } else {
-                    0
-                }
-            };
-            // What came before in another batch has starts as well: the column is read for all or for none.
-            fragment.starts.extend((from..to).map(start));
-        }
-        let [begin, end] = [begin, fragment.times.len()]
-            .map(|at| u32::try_from(at).expect("a row group has fewer than 2^32 rows"));
-        match fragment.stretches.last_mut() {
-            Some(last) if last.place == place && last.to == begin => last.to = end,
-            _ => fragment.stretches.push(Stretch {
-                place,
+    fn push(&mut self, of: u32, columns: &Read<'_>, rows: (usize, usize)) {
+        let begin = place(self.columns.times.len());
+        self.columns.push(columns, rows);
+        let end = place(self.columns.times.len());
+        match self.stretches.last_mut() {
+            Some(last) if last.place == of && last.to == begin => last.to = end,
+            _ => self.stretches.push(Stretch {
+                place: of,
                 from: begin,
                 to: end,
             }),
@@ -237,7 +289,12 @@ impl Reading {
     }
 }
 
-fn push_values(values: &mut Vec<f64>, columns: &Columns<'_>, (from, to): (usize, usize)) {
+/// The place of a row in its row group.
+pub(super) fn place(at: usize) -> u32 {
+    u32::try_from(at).expect("a row group has fewer than 2^32 rows")
+}
+
+fn push_values(values: &mut Vec<f64>, columns: &Read<'_>, (from, to): (usize, usize)) {
     match (columns.values, columns.digits) {
         (None, Some((digits, divisors))) => {
             let digits = &digits.values()[from..to];
@@ -276,8 +333,8 @@ impl Wanted {
     }
 }
 
-/// How many of `ids` are less than `id`; few steps where it is close.
-fn gallop(ids: &[(SeriesId, u32)], id: SeriesId) -> usize {
+/// How many of `ids`, which ascend, are less than `id`; few steps where it is close.
+pub(super) fn gallop<T>(ids: &[(SeriesId, T)], id: SeriesId) -> usize {
     let mut step = 1;
     while ids.get(step - 1).is_some_and(|(one, _)| *one < id) {
         step *= 2;

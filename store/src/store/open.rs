@@ -36,7 +36,7 @@ pub(super) async fn open(
 ) -> Result<Store, StoreError> {
     let (dir, lock) = lock_dir(dir)?;
     let quarantine = Arc::new(Quarantine::open(&dir, clock.clone())?);
-    let integrity = Arc::new(Integrity::after(&quarantine.found()));
+    let integrity = Arc::new(Integrity::after(&quarantine.found(), config.decoded_bytes));
     let head = Arc::new(Head::new(&config, integrity.clone()));
     let settings = LogSettings {
         checkpoint_commits: config.checkpoint_commits,

@@ -83,9 +83,10 @@ fn read(snapshot: &Snapshot, who: u8, range: (Millis, Millis)) -> Found {
             let fragment = part.samples(&wanted, range).unwrap();
             for stretch in &fragment.stretches {
                 for at in stretch.from as usize..stretch.to as usize {
-                    let start = fragment.starts.get(at).copied().unwrap_or(0);
-                    let key = (number(stretch.place as usize), fragment.times[at]);
-                    found.insert(key, (fragment.values[at], start));
+                    let columns = &fragment.columns;
+                    let start = columns.starts.get(at).copied().unwrap_or(0);
+                    let key = (number(stretch.place as usize), columns.times[at]);
+                    found.insert(key, (columns.values[at], start));
                 }
             }
         }
@@ -94,9 +95,12 @@ fn read(snapshot: &Snapshot, who: u8, range: (Millis, Millis)) -> Found {
     order.sort_by_key(|place| series.numbers[*place]);
     let mut memory = snapshot.in_memory(range);
     for place in order {
-        memory.read(series.numbers[place], |time, value, start| {
+        let (mut floats, mut starts) = (Vec::new(), Vec::new());
+        memory.read(series.numbers[place], &mut floats, &mut starts);
+        starts.resize(floats.len(), 0);
+        for ((time, value), start) in floats.into_iter().zip(starts) {
             found.insert((number(place), time), (value, start));
-        });
+        }
     }
     found
 }
@@ -132,11 +136,12 @@ async fn append(
         .unwrap();
 }
 
-async fn check(acts: Vec<Act>, recent_bytes: usize) {
+async fn check(acts: Vec<Act>, recent_bytes: usize, decoded_bytes: usize) {
     let dir = tempfile::tempdir().unwrap();
     let tenant = tenant("a");
     let config = StoreConfig {
         recent_bytes,
+        decoded_bytes,
         compact_min_files: 2,
         ..StoreConfig::default()
     };
@@ -170,10 +175,11 @@ proptest! {
     #[test]
     fn wherever_samples_are_they_are_found(
         acts in prop::collection::vec(act(), 1..14),
-        recent_bytes in prop::sample::select(vec![0, 600, 1 << 20]),
+        recent_bytes in prop::sample::select(vec![0, 3000, 1 << 20]),
+        decoded_bytes in prop::sample::select(vec![0, 5000, 1 << 20]),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(check(acts, recent_bytes));
+        runtime.block_on(check(acts, recent_bytes, decoded_bytes));
     }
 }
 

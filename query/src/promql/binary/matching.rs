@@ -1,6 +1,6 @@
 //! Which elements of two vectors belong together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use demarc_proto::{Labels, METRIC_NAME};
 
@@ -49,7 +49,8 @@ pub(super) fn apply(
         matching,
         one_is_left,
         steps,
-        results: BTreeMap::new(),
+        results: Vec::new(),
+        places: HashMap::new(),
     };
     let ones = join.ones(&one)?;
     let mut taken: HashMap<Labels, Vec<bool>> = HashMap::new();
@@ -60,6 +61,7 @@ pub(super) fn apply(
         let taken = taken
             .entry(signature)
             .or_insert_with(|| vec![false; steps.count]);
+        let mut last = Last::default();
         for step in 0..steps.count {
             let Some(value) = element.cell(step) else {
                 continue;
@@ -72,9 +74,17 @@ pub(super) fn apply(
                 let partner = one[at]
                     .cell(step)
                     .expect("a partner is present at its step");
-                join.pair(step, (element, &value), (Some(&one[at]), &partner))?;
+                let partner = Partner {
+                    series: Some((at, &one[at])),
+                    value: &partner,
+                };
+                join.pair(step, (element, &value), partner, &mut last)?;
             } else if let Some(fill) = fill_one {
-                join.pair(step, (element, &value), (None, &Cell::Float(fill)))?;
+                let filling = Partner {
+                    series: None,
+                    value: &Cell::Float(fill),
+                };
+                join.pair(step, (element, &value), filling, &mut last)?;
             }
         }
     }
@@ -90,8 +100,20 @@ struct Join<'a> {
     matching: &'a Matching,
     one_is_left: bool,
     steps: Steps,
-    results: BTreeMap<(Labels, bool), Series>,
+    results: Vec<Series>,
+    /// Where the result with these labels is that drops its name or not.
+    places: HashMap<(Labels, bool), usize>,
 }
+
+/// What stands on the "one" side: a series, with its place, or a filling.
+struct Partner<'a> {
+    series: Option<(usize, &'a Series)>,
+    value: &'a Cell,
+}
+
+/// The partner of an element at the step before, and where the result of the two is: mostly it is the same at the next step.
+#[derive(Default)]
+struct Last(Option<(Option<usize>, usize)>);
 
 /// For each signature and step: which series of the "one" side has a value.
 type Ones = HashMap<Labels, Vec<Option<usize>>>;
@@ -126,20 +148,30 @@ impl Join<'_> {
         &mut self,
         step: usize,
         (element, value): (&Series, &Cell),
-        (partner, other): (Option<&Series>, &Cell),
+        partner: Partner<'_>,
+        last: &mut Last,
     ) -> Result<(), QueryError> {
         let (left, right) = if self.one_is_left {
-            (other, value)
+            (partner.value, value)
         } else {
-            (value, other)
+            (value, partner.value)
         };
         // A comparison keeps the value of the left side.
         let Some(result) = self.operation.apply(left, right, left) else {
             return Ok(());
         };
-        let labels = self.labels(&element.labels, partner.map(|one| &*one.labels));
-        let drop_name = element.drop_name || self.operation.drops_name();
-        self.put(step, labels, drop_name, result)
+        let at = partner.series.map(|(at, _)| at);
+        let place = match last.0 {
+            Some((before, place)) if before == at => place,
+            _ => {
+                let one = partner.series.map(|(_, series)| &*series.labels);
+                let labels = self.labels(&element.labels, one);
+                let drop_name = element.drop_name || self.operation.drops_name();
+                self.place(labels, drop_name)?
+            }
+        };
+        last.0 = Some((at, place));
+        self.put(step, place, result)
     }
 
     /// The elements of the "one" side that nothing matched, with a filling for the "many" side.
@@ -152,6 +184,7 @@ impl Join<'_> {
         for element in one {
             let signature = signature(self.matching, &element.labels);
             let taken = taken.get(&signature);
+            let mut place = None;
             for step in 0..self.steps.count {
                 let Some(value) = element.cell(step) else {
                     continue;
@@ -166,8 +199,15 @@ impl Join<'_> {
                     (&filling, &value)
                 };
                 if let Some(result) = self.operation.apply(left, right, left) {
-                    let labels = self.labels(&signature, Some(&element.labels));
-                    self.put(step, labels, true, result)?;
+                    let at = match place {
+                        Some(at) => at,
+                        None => {
+                            let labels = self.labels(&signature, Some(&element.labels));
+                            self.place(labels, true)?
+                        }
+                    };
+                    place = Some(at);
+                    self.put(step, at, result)?;
                 }
             }
         }
@@ -193,24 +233,22 @@ impl Join<'_> {
         labels
     }
 
-    fn put(
-        &mut self,
-        step: usize,
-        labels: Labels,
-        drop_name: bool,
-        cell: Cell,
-    ) -> Result<(), QueryError> {
-        let count = self.steps.count;
+    /// Where the result with these labels is.
+    fn place(&mut self, labels: Labels, drop_name: bool) -> Result<usize, QueryError> {
         let key = (labels, drop_name);
-        if !self.results.contains_key(&key) {
-            self.operation.eval.hold(count)?;
+        if let Some(place) = self.places.get(&key) {
+            return Ok(*place);
         }
-        let result = self
-            .results
-            .entry(key)
-            .or_insert_with_key(|(labels, drop_name)| {
-                Series::empty(labels.clone(), *drop_name, count)
-            });
+        let (count, place) = (self.steps.count, self.results.len());
+        self.operation.eval.hold(count)?;
+        self.results
+            .push(Series::empty(key.0.clone(), drop_name, count));
+        self.places.insert(key, place);
+        Ok(place)
+    }
+
+    fn put(&mut self, step: usize, place: usize, cell: Cell) -> Result<(), QueryError> {
+        let result = &mut self.results[place];
         if result.is_present(step) {
             return Err(if self.matching.cardinality == Cardinality::OneToOne {
                 many_to_one()
@@ -222,8 +260,12 @@ impl Join<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Vec<Series> {
-        self.results.into_values().collect()
+    fn finish(mut self) -> Vec<Series> {
+        self.results.sort_by(|a, b| {
+            let by_labels = a.labels.cmp(&b.labels);
+            by_labels.then_with(|| a.drop_name.cmp(&b.drop_name))
+        });
+        self.results
     }
 }
 

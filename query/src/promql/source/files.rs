@@ -11,9 +11,7 @@ use crate::{QueryError, budget::Budget, promql::eval::Eval};
 /// The samples of several series, in columns, and which of them are whose.
 #[derive(Default)]
 pub(super) struct Stretches {
-    /// Counts what is held here.
-    budget: Option<Arc<Budget>>,
-    fragments: Vec<Fragment>,
+    fragments: Vec<Held>,
     /// Where the stretches of each series begin in `all`, and where those of the last one end.
     bounds: Vec<usize>,
     all: Vec<Stretch>,
@@ -35,18 +33,16 @@ impl Eval<'_> {
         series: &[Arc<SeriesEntry>],
         intervals: &[Interval],
     ) -> Result<Stretches, QueryError> {
-        let since = snapshot.in_memory_since();
-        if since.0 == i64::MIN || series.is_empty() {
+        let last = snapshot.in_memory_since().0.saturating_sub(1);
+        let ranges = intervals.iter().filter(|interval| interval.min <= last);
+        let ranges = ranges.map(|one| (Millis(one.min), Millis(one.max.min(last))));
+        let ranges: Vec<(Millis, Millis)> = ranges.collect();
+        if ranges.is_empty() || series.is_empty() {
             return Ok(Stretches::default());
         }
         let wanted = Wanted::new(series);
         let mut parts = Vec::new();
-        for interval in intervals {
-            let last = interval.max.min(since.0.saturating_sub(1));
-            if last < interval.min {
-                continue;
-            }
-            let range = (Millis(interval.min), Millis(last));
+        for range in ranges {
             let found = snapshot.parts(Table::Samples, &wanted, range)?;
             parts.extend(found.into_iter().map(|part| (part, range)));
         }
@@ -54,27 +50,44 @@ impl Eval<'_> {
             self.check_alive()?;
             let (part, range) = &parts[at];
             let fragment = part.samples(&wanted, *range)?;
-            self.reading.budget.hold_samples(fragment.times.len())?;
-            Ok(fragment)
+            self.count(fragment.wanted())?;
+            Held::new(&self.reading.budget, fragment)
         })?;
-        let mut stretches = Stretches::of(fragments, series.len());
-        stretches.budget = Some(Arc::clone(&self.reading.budget));
-        Ok(stretches)
+        Ok(Stretches::of(fragments, series.len()))
     }
 }
 
-impl Drop for Stretches {
+/// A fragment, counted as long as it is held. What is kept for others as well counts all the same: it may be kept no longer
+/// before this is done with it.
+struct Held {
+    fragment: Fragment,
+    bytes: usize,
+    budget: Arc<Budget>,
+}
+
+impl Held {
+    fn new(budget: &Arc<Budget>, fragment: Fragment) -> Result<Self, QueryError> {
+        let bytes = fragment.columns.memory_bytes();
+        budget.take_bytes(bytes)?;
+        Ok(Self {
+            fragment,
+            bytes,
+            budget: Arc::clone(budget),
+        })
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.let_go(self.fragments.iter().map(|one| one.times.len()).sum());
-        }
+        self.budget.give_back_bytes(self.bytes);
     }
 }
 
 impl Stretches {
-    fn of(fragments: Vec<Fragment>, series: usize) -> Self {
+    fn of(fragments: Vec<Held>, series: usize) -> Self {
         let mut bounds = vec![0; series + 1];
-        for stretch in fragments.iter().flat_map(|one| &one.stretches) {
+        let stretches = fragments.iter().flat_map(|one| &one.fragment.stretches);
+        for stretch in stretches {
             bounds[stretch.place as usize + 1] += 1;
         }
         let mut before = 0;
@@ -86,7 +99,7 @@ impl Stretches {
         let mut next = bounds.clone();
         let mut all = vec![Stretch::default(); before];
         for (fragment, one) in (0..).zip(&fragments) {
-            for stretch in &one.stretches {
+            for stretch in &one.fragment.stretches {
                 let slot = &mut next[stretch.place as usize];
                 all[*slot] = Stretch {
                     fragment,
@@ -97,7 +110,6 @@ impl Stretches {
             }
         }
         Self {
-            budget: None,
             fragments,
             bounds,
             all,
@@ -110,18 +122,20 @@ impl Stretches {
             return;
         };
         for stretch in &self.all[*from..*to] {
-            let fragment = &self.fragments[stretch.fragment as usize];
+            let columns = &self.fragments[stretch.fragment as usize].fragment.columns;
             let rows = stretch.from as usize..stretch.to as usize;
-            if !fragment.starts.is_empty() || !into.starts.is_empty() {
+            if !columns.starts.is_empty() || !into.starts.is_empty() {
                 for at in rows {
-                    let start = fragment.starts.get(at).copied().unwrap_or(0);
-                    into.push(fragment.times[at], fragment.values[at], start);
+                    let start = columns.starts.get(at).copied().unwrap_or(0);
+                    into.push(columns.times[at], columns.values[at], start);
                 }
                 continue;
             }
-            let times = fragment.times[rows.clone()].iter().copied();
+            let values = columns.times[rows.clone()]
+                .iter()
+                .zip(&columns.values[rows]);
             into.floats
-                .extend(times.zip(fragment.values[rows].iter().copied()));
+                .extend(values.map(|(time, value)| (*time, *value)));
         }
     }
 }
