@@ -1,5 +1,6 @@
 //! A snapshot's table as a DataFusion table: the rows of its files and of the head, and no way to write.
 
+mod head;
 mod value;
 
 use std::{path::Path, sync::Arc};
@@ -123,10 +124,11 @@ impl SnapshotTable {
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let batches = match self.table {
-            Table::Samples => self.snapshot.head_samples(&sample_filter(filters)),
-            table => self.snapshot.head(table),
-        };
+        if self.table == Table::Samples {
+            let filter = sample_filter(filters);
+            return head::samples(&self.snapshot, filter, projection).map(Some);
+        }
+        let batches = self.snapshot.head(self.table);
         if batches.is_empty() {
             return Ok(None);
         }

@@ -190,20 +190,28 @@ impl Snapshot {
 
     /// The rows of `samples` that are in no file yet and pass `filter`, in the order of writing but each batch sorted.
     pub fn head_samples(&self, filter: &SampleFilter) -> Vec<RecordBatch> {
+        self.head_sample_batches(filter).collect()
+    }
+
+    /// As [`Self::head_samples`], each batch made when it is asked for: as rows they take several times the memory.
+    pub fn head_sample_batches(
+        &self,
+        filter: &SampleFilter,
+    ) -> impl Iterator<Item = RecordBatch> + Send + use<> {
         let wanted = filter.series.as_ref().map(|ids| {
             let known = ids.iter().filter_map(|id| self.index.find(*id));
             known.map(|series| series.0).collect::<RoaringBitmap>()
         });
-        let mut batches = Vec::new();
-        for run in self.runs() {
+        let (index, filter) = (self.index.clone(), filter.clone());
+        let runs: Vec<Arc<Samples>> = self.runs().cloned().collect();
+        runs.into_iter().flat_map(move |run| {
             let mut points = match &wanted {
                 Some(wanted) => run.of_any(wanted),
                 None => run.points().to_vec(),
             };
             points.retain(|point| filter.holds(point.time));
-            batches.extend(SampleBatches::new(&self.index, run, points));
-        }
-        batches
+            SampleBatches::new(index.clone(), run, points)
+        })
     }
 
     /// Times (milliseconds, ascending, each once) and values of one series that are in no file yet, from the first to the

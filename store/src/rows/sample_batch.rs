@@ -1,6 +1,6 @@
 //! Samples as batches of the `samples` table.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use arrow::{
     array::{BinaryBuilder, Float64Array, Int64Array, RecordBatch, StringBuilder},
@@ -13,17 +13,17 @@ use crate::{SeriesIndex, Table};
 /// Rows of one batch at most: what a scan hands on at once.
 const BATCH_ROWS: usize = 8192;
 
-/// Points as batches, one at a time, in the order of the points.
+/// Points as batches, one at a time, in the order of the points. Index and samples are borrowed or shared.
 #[derive(Debug)]
-pub(crate) struct SampleBatches<'a> {
-    index: &'a SeriesIndex,
-    samples: &'a Samples,
+pub(crate) struct SampleBatches<I, S> {
+    index: I,
+    samples: S,
     points: std::vec::IntoIter<Point>,
 }
 
-impl<'a> SampleBatches<'a> {
+impl<I, S> SampleBatches<I, S> {
     /// Batches of `points`, which are some of `samples`.
-    pub(crate) fn new(index: &'a SeriesIndex, samples: &'a Samples, points: Vec<Point>) -> Self {
+    pub(crate) fn new(index: I, samples: S, points: Vec<Point>) -> Self {
         Self {
             index,
             samples,
@@ -32,7 +32,11 @@ impl<'a> SampleBatches<'a> {
     }
 }
 
-impl Iterator for SampleBatches<'_> {
+impl<I, S> Iterator for SampleBatches<I, S>
+where
+    I: Deref<Target = SeriesIndex>,
+    S: Deref<Target = Samples>,
+{
     type Item = RecordBatch;
 
     fn next(&mut self) -> Option<RecordBatch> {
@@ -41,7 +45,7 @@ impl Iterator for SampleBatches<'_> {
         if taken == 0 {
             return None;
         }
-        let batch = batch(self.index, self.samples, &points[..taken])
+        let batch = batch(&self.index, &self.samples, &points[..taken])
             .expect("the columns are those of the schema");
         self.points.nth(taken - 1);
         Some(batch)
