@@ -19,6 +19,7 @@ pub(crate) struct Budget {
     started: Instant,
     timeout: Duration,
     cancelled: AtomicBool,
+    shed: AtomicBool,
     series: Gauge,
     samples: Gauge,
     cells: Gauge,
@@ -66,6 +67,7 @@ impl Budget {
             started: Instant::now(),
             timeout,
             cancelled: AtomicBool::new(false),
+            shed: AtomicBool::new(false),
             series: Gauge::new("series", config.max_series),
             samples: Gauge::new("samples", config.max_samples),
             cells: Gauge::new("samples", config.max_samples),
@@ -77,6 +79,9 @@ impl Budget {
 
     /// An error once the query has been given up or its time is over.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
+        if self.shed.load(Ordering::Relaxed) {
+            return Err(QueryError::Shed);
+        }
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(QueryError::Canceled);
         }
@@ -89,6 +94,11 @@ impl Budget {
     /// Makes every later [`Budget::check`] fail.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes every later [`Budget::check`] fail, for memory runs short; `false` when it was so before.
+    pub(crate) fn shed(&self) -> bool {
+        !self.shed.swap(true, Ordering::Relaxed)
     }
 
     /// Counts selected series.

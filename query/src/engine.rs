@@ -60,6 +60,12 @@ impl Engine {
         Reader::new(self, tenant.into(), Options::default(), Origin::Inside)
     }
 
+    /// Ends the oldest query of a client that has run for at least `age`; whether there was one. For when memory runs short in
+    /// spite of all limits: not everything that a query holds is counted.
+    pub fn shed(&self, age: Duration) -> bool {
+        self.workers.shed(age)
+    }
+
     /// The limits that hold for all of `tenants` at once.
     pub(crate) fn config(&self, tenants: &Tenants) -> Arc<QueryConfig> {
         let one = |tenant: &TenantId| self.of_tenant.get(tenant.as_str()).unwrap_or(&self.config);

@@ -55,6 +55,9 @@ pub enum QueryError {
         /// What they may hold.
         limit: usize,
     },
+    /// The process holds nearly as much memory as it may.
+    #[error("the query was ended because memory runs short; try again later")]
+    Shed,
     /// The engine is at fault.
     #[error("the query failed inside the engine; its log says where")]
     Panicked,
@@ -76,7 +79,7 @@ impl QueryError {
             Self::Parse(_) | Self::Parameter(_) | Self::Unsupported { .. } => "bad_data",
             Self::Timeout(_) => "timeout",
             Self::Canceled => "canceled",
-            Self::Busy { .. } | Self::Memory { .. } => "unavailable",
+            Self::Busy { .. } | Self::Memory { .. } | Self::Shed => "unavailable",
             Self::Panicked | Self::Threads(_) => "internal",
             Self::Store(demarc_store::StoreError::Regex { .. }) => "bad_data",
             Self::Execution(error) if is_callers_fault(error) => "bad_data",

@@ -33,7 +33,7 @@ pub use error::QueryError;
 pub use promql::{Answer, Point, PointValue, Value};
 pub use reader::{
     Census, Counting, Description, ExemplarPoint, ExemplarSeries, Found, Frame, Metadata, Options,
-    RangeParams, Reader, Reply, Reuse, Source, Statement, Stats, Where, selects,
+    RangeParams, Reader, Reply, Reuse, RowStream, Source, Statement, Stats, Where, selects,
 };
 pub use sql::{
     Dialect, PgType, Relation, RelationKind, SCHEMA, SETTINGS as POSTGRES_SETTINGS,

@@ -2,6 +2,7 @@
 
 mod discover;
 mod newest;
+mod rows;
 mod sql;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -15,10 +16,12 @@ use crate::{
     metric::Running,
     promql::{self, Asked, Prepared, Steps},
     reading::Reading,
+    workers::Task,
 };
 
 pub use discover::{Census, Found, Metadata, Where, selects};
 pub use newest::{ExemplarPoint, ExemplarSeries, Source};
+pub use rows::RowStream;
 pub use sql::{Description, Frame, Statement};
 
 /// Times further away than this many milliseconds are as far away as this: no sum of a few of them overflows.
@@ -207,6 +210,19 @@ impl<'a> Reader<'a> {
         T: Send + 'static,
         F: Future<Output = Result<T, QueryError>> + Send + 'static,
     {
+        self.begin(kind, work).await?.done().await
+    }
+
+    /// As [`Self::run`], without waiting for its end.
+    async fn begin<T, F>(
+        &self,
+        kind: &'static str,
+        work: impl FnOnce(Reading) -> F + Send + 'static,
+    ) -> Result<Begun<T>, QueryError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, QueryError>> + Send + 'static,
+    {
         let config = self.asked_config();
         let timeout = config.timeout();
         let timeout = self.options.timeout.map_or(timeout, |own| own.min(timeout));
@@ -230,15 +246,24 @@ impl<'a> Reader<'a> {
             work(reading).await
         };
         let workers = &self.engine.workers;
-        let done = match self.origin {
-            Origin::Inside => workers.at_once(&budget, work).await,
+        let task = match self.origin {
+            Origin::Inside => workers.at_once(&budget, work),
             Origin::Client => {
                 let who = self.tenants.to_string();
                 workers.in_turn((&who, &config), &budget, work).await
             }
         };
-        running.end(done.as_ref().err(), budget.elapsed());
-        done
+        match task {
+            Ok(task) => Ok(Begun {
+                task,
+                budget,
+                running,
+            }),
+            Err(fault) => {
+                running.end(Some(&fault), budget.elapsed());
+                Err(fault)
+            }
+        }
     }
 
     /// The limits with what the client said laid over them.
@@ -259,6 +284,22 @@ impl<'a> Reader<'a> {
                 self.tenants
             ))),
         }
+    }
+}
+
+/// A query that runs.
+#[derive(Debug)]
+struct Begun<T> {
+    task: Task<T>,
+    budget: Arc<Budget>,
+    running: Running,
+}
+
+impl<T> Begun<T> {
+    async fn done(self) -> Result<T, QueryError> {
+        let done = self.task.done().await;
+        self.running.end(done.as_ref().err(), self.budget.elapsed());
+        done
     }
 }
 

@@ -10,13 +10,14 @@ use std::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{
     runtime::Runtime,
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::AbortHandle,
+    task::{AbortHandle, JoinHandle},
 };
 use tracing::Instrument;
 
@@ -34,6 +35,8 @@ pub(crate) struct Workers {
     runtime: Option<Runtime>,
     places: Arc<Semaphore>,
     lanes: Mutex<HashMap<String, Weak<Lane>>>,
+    /// Queries of clients that may still run, the oldest first.
+    begun: Mutex<Vec<(Weak<Budget>, AbortHandle)>>,
 }
 
 /// The places of one tenant, or of one combination of tenants.
@@ -52,6 +55,7 @@ struct Place {
 }
 
 /// Cancels the query when whoever asked goes away.
+#[derive(Debug)]
 struct CancelOnDrop {
     budget: Arc<Budget>,
     task: AbortHandle,
@@ -61,6 +65,26 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.budget.cancel();
         self.task.abort();
+    }
+}
+
+/// Work that was begun; given up when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task<T> {
+    work: JoinHandle<Result<T, QueryError>>,
+    cancel: CancelOnDrop,
+}
+
+impl<T> Task<T> {
+    /// What came of it, when its time was enough.
+    pub(crate) async fn done(mut self) -> Result<T, QueryError> {
+        let budget = &self.cancel.budget;
+        match tokio::time::timeout(budget.left(), &mut self.work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(ended)) if ended.is_panic() => Err(QueryError::Panicked),
+            Ok(Err(_)) => Err(budget.check().err().unwrap_or(QueryError::Canceled)),
+            Err(_) => Err(QueryError::Timeout(budget.timeout())),
+        }
     }
 }
 
@@ -77,43 +101,58 @@ impl Workers {
             runtime: Some(runtime),
             places: Arc::new(Semaphore::new(config.max_concurrent)),
             lanes: Mutex::default(),
+            begun: Mutex::default(),
         })
     }
 
-    /// Does `work` once `who` gets a place; refused at once when too many of its queries wait already.
+    /// Begins `work` once `who` gets a place; refused at once when too many of its queries wait already.
     pub(crate) async fn in_turn<T: Send + 'static>(
         &self,
         (who, config): (&str, &QueryConfig),
         budget: &Arc<Budget>,
         work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
-    ) -> Result<T, QueryError> {
+    ) -> Result<Task<T>, QueryError> {
         let place = tokio::time::timeout(budget.left(), self.place(who, config)).await;
         let place = place.map_err(|_| QueryError::Timeout(budget.timeout()))??;
         let work = async move {
             let _place = place;
             work.await
         };
-        self.at_once(budget, work).await
+        let task = self.at_once(budget, work)?;
+        let mut begun = self.begun.lock();
+        begun.retain(|(_, task)| !task.is_finished());
+        begun.push((Arc::downgrade(budget), task.work.abort_handle()));
+        Ok(task)
     }
 
-    /// Does `work` without waiting for a place.
-    pub(crate) async fn at_once<T: Send + 'static>(
+    /// Ends the oldest query of a client that has run for at least `age`; whether there was one.
+    pub(crate) fn shed(&self, age: Duration) -> bool {
+        for (budget, task) in self.begun.lock().iter() {
+            let budget = budget.upgrade().filter(|budget| budget.elapsed() >= age);
+            if let Some(budget) = budget
+                && !task.is_finished()
+                && budget.shed()
+            {
+                task.abort();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Begins `work` without waiting for a place.
+    pub(crate) fn at_once<T: Send + 'static>(
         &self,
         budget: &Arc<Budget>,
         work: impl Future<Output = Result<T, QueryError>> + Send + 'static,
-    ) -> Result<T, QueryError> {
+    ) -> Result<Task<T>, QueryError> {
         let runtime = self.runtime.as_ref().ok_or(QueryError::Canceled)?;
-        let task = runtime.spawn(work.in_current_span());
-        let _cancel = CancelOnDrop {
+        let work = runtime.spawn(work.in_current_span());
+        let cancel = CancelOnDrop {
             budget: Arc::clone(budget),
-            task: task.abort_handle(),
+            task: work.abort_handle(),
         };
-        match tokio::time::timeout(budget.left(), task).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(ended)) if ended.is_panic() => Err(QueryError::Panicked),
-            Ok(Err(_)) => Err(QueryError::Canceled),
-            Err(_) => Err(QueryError::Timeout(budget.timeout())),
-        }
+        Ok(Task { work, cancel })
     }
 
     async fn place(&self, who: &str, config: &QueryConfig) -> Result<Place, QueryError> {
@@ -175,5 +214,32 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+
+    #[tokio::test]
+    async fn the_oldest_query_makes_room_when_memory_runs_short() {
+        let config = QueryConfig::default();
+        let workers = Workers::new(&config).unwrap();
+        let total = Memory::new(&config).unwrap().total();
+        let budget = || {
+            let timeout = Duration::from_secs(60);
+            Arc::new(Budget::new(&config, timeout, Arc::clone(&total)))
+        };
+        let endless = || std::future::pending::<Result<(), QueryError>>();
+        let (old, new) = (budget(), budget());
+        let who = ("tenant", &config);
+        let old_task = workers.in_turn(who, &old, endless()).await.unwrap();
+        let new_task = workers.in_turn(who, &new, endless()).await.unwrap();
+        assert!(!workers.shed(Duration::from_secs(60)));
+        assert!(workers.shed(Duration::ZERO));
+        assert!(matches!(old_task.done().await, Err(QueryError::Shed)));
+        assert!(new.check().is_ok());
+        drop(new_task);
     }
 }

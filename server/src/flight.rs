@@ -10,10 +10,14 @@ mod prepared;
 
 use std::{pin::Pin, sync::Arc};
 
-use arrow::datatypes::Schema;
+use arrow::{
+    datatypes::{Schema, SchemaRef},
+    record_batch::RecordBatch,
+};
 use arrow_flight::{
     Action, FlightDescriptor, FlightEndpoint, FlightInfo, Ticket,
     encode::FlightDataEncoderBuilder,
+    error::FlightError,
     flight_service_server::{FlightService, FlightServiceServer},
     sql::{
         ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
@@ -25,13 +29,13 @@ use arrow_flight::{
     },
 };
 use axum::Router;
-use demarc_query::{Dialect, Frame, Options, Reader, Statement};
+use demarc_query::{Dialect, Options, Reader, Statement};
 use futures::{Stream, TryStreamExt, stream};
 use prost::Message;
 use tonic::{Request, Response, Status, metadata::MetadataMap, service::Routes};
 
 use self::prepared::Prepared;
-use crate::{app::App, status, tenant};
+use crate::{api::sql, app::App, status, tenant};
 
 type Rows = Pin<Box<dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send>>;
 type Info = Result<Response<FlightInfo>, Status>;
@@ -74,8 +78,13 @@ impl Flight {
         statement: Statement,
     ) -> Result<Response<Rows>, Status> {
         let reader = self.reader(request.metadata())?;
-        let frame = reader.statement(statement).await;
-        Ok(rows(frame.map_err(|error| status::rpc(&error))?))
+        let found = reader.rows(statement).await;
+        let found = found.map_err(|error| status::rpc(&error))?;
+        let schema = Arc::clone(found.schema());
+        Ok(rows(
+            schema,
+            sql::batches(found, |error| FlightError::from(status::rpc(&error))),
+        ))
     }
 }
 
@@ -94,13 +103,20 @@ fn info(
     Ok(Response::new(info))
 }
 
-fn rows(frame: Frame) -> Response<Rows> {
-    let schema = Arc::clone(&frame.schema);
-    let batches = frame.into_batches().map(Ok);
+/// Batches as they come; an error among them is the status of the call.
+fn rows(
+    schema: SchemaRef,
+    batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
+) -> Response<Rows> {
     let encoded = FlightDataEncoderBuilder::new()
         .with_schema(schema)
-        .build(stream::iter(batches));
+        .build(batches);
     Response::new(Box::pin(encoded.map_err(Status::from)))
+}
+
+/// An answer that is there.
+fn row(batch: RecordBatch) -> Response<Rows> {
+    rows(batch.schema(), stream::iter([Ok(batch)]))
 }
 
 #[tonic::async_trait]
@@ -199,7 +215,7 @@ impl FlightSqlService for Flight {
         request: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
         let reader = self.reader(request.metadata())?;
-        metadata::catalogs(&reader, query).map(rows)
+        metadata::catalogs(&reader, query).map(row)
     }
 
     async fn get_flight_info_schemas(
@@ -216,7 +232,7 @@ impl FlightSqlService for Flight {
         request: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
         let reader = self.reader(request.metadata())?;
-        metadata::schemas(&reader, query).map(rows)
+        metadata::schemas(&reader, query).map(row)
     }
 
     async fn get_flight_info_tables(
@@ -233,7 +249,7 @@ impl FlightSqlService for Flight {
         request: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
         let reader = self.reader(request.metadata())?;
-        metadata::tables(&reader, query).await.map(rows)
+        metadata::tables(&reader, query).await.map(row)
     }
 
     async fn get_flight_info_table_types(
@@ -249,7 +265,7 @@ impl FlightSqlService for Flight {
         query: CommandGetTableTypes,
         _: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
-        metadata::table_types(query).map(rows)
+        metadata::table_types(query).map(row)
     }
 
     async fn get_flight_info_sql_info(
@@ -270,7 +286,7 @@ impl FlightSqlService for Flight {
         query: CommandGetSqlInfo,
         _: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
-        metadata::server_info(query).map(rows)
+        metadata::server_info(query).map(row)
     }
 
     async fn register_sql_info(&self, _: i32, _: &SqlInfo) {}

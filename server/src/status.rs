@@ -107,16 +107,21 @@ impl From<QueryError> for ApiError {
             "internal" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let message = chain(&error);
-        if error.is_own_fault() {
-            tracing::error!(error = message, "query was not answered");
-        }
+        let error = noted(error);
         Self {
             status,
             kind: error.kind(),
-            message,
+            message: chain(&error),
         }
     }
+}
+
+/// Logs the fault of a query where something is wrong here.
+pub(crate) fn noted(error: QueryError) -> QueryError {
+    if error.is_own_fault() {
+        tracing::error!(error = chain(&error), "query was not answered");
+    }
+    error
 }
 
 /// What a client of gRPC is told of a query that has no answer.

@@ -9,6 +9,7 @@ use arrow::{
 use datafusion::{
     common::{ParamValues, ScalarValue},
     dataframe::DataFrame,
+    execution::SendableRecordBatchStream,
     prelude::{col, lit},
 };
 use demarc_proto::TraceId;
@@ -31,26 +32,7 @@ pub struct Frame {
     /// The rows.
     pub batches: Vec<RecordBatch>,
     /// Their memory counts among that of all queries for as long as they are there.
-    held: Option<Arc<Budget>>,
-}
-
-impl Frame {
-    /// Rows that no query made.
-    pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
-        Self {
-            schema,
-            batches,
-            held: None,
-        }
-    }
-
-    /// The rows alone; their memory counts until the last is taken.
-    pub fn into_batches(self) -> impl Iterator<Item = RecordBatch> + Send + 'static {
-        let held = self.held;
-        self.batches.into_iter().inspect(move |_| {
-            let _ = &held;
-        })
-    }
+    _held: Arc<Budget>,
 }
 
 /// A question in SQL.
@@ -142,28 +124,46 @@ impl Reader<'_> {
 }
 
 async fn run(reading: &Reading, statement: &Statement) -> Result<Frame, QueryError> {
-    let context = sql::session(reading, statement.dialect).await?;
-    let frame = sql::plan(&context, (&statement.text, statement.dialect)).await?;
-    let frame = bound(frame, statement.parameters.as_ref())?;
-    let mut stream = frame.execute_stream().await?;
+    let mut stream = started(reading, statement).await?;
     let mut answer = Frame {
         schema: stream.schema(),
         batches: Vec::new(),
-        held: Some(Arc::clone(&reading.budget)),
+        _held: Arc::clone(&reading.budget),
     };
-    let (mut rows, limit) = (0, reading.config.max_rows);
+    let mut rows = 0;
     while let Some(batch) = stream.try_next().await? {
-        rows += batch.num_rows();
-        if rows > limit {
-            return Err(QueryError::Limit {
-                what: "rows",
-                limit,
-            });
-        }
-        reading.budget.take_bytes(batch.get_array_memory_size())?;
+        count(&mut rows, &batch, reading)?;
         answer.batches.push(batch);
     }
     Ok(answer)
+}
+
+/// The rows of a statement, which are yet to be found.
+pub(super) async fn started(
+    reading: &Reading,
+    statement: &Statement,
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let context = sql::session(reading, statement.dialect).await?;
+    let frame = sql::plan(&context, (&statement.text, statement.dialect)).await?;
+    let frame = bound(frame, statement.parameters.as_ref())?;
+    Ok(frame.execute_stream().await?)
+}
+
+/// Counts rows that were found, and their memory.
+pub(super) fn count(
+    rows: &mut usize,
+    batch: &RecordBatch,
+    reading: &Reading,
+) -> Result<(), QueryError> {
+    *rows += batch.num_rows();
+    let limit = reading.config.max_rows;
+    if *rows > limit {
+        return Err(QueryError::Limit {
+            what: "rows",
+            limit,
+        });
+    }
+    reading.budget.take_bytes(batch.get_array_memory_size())
 }
 
 fn described(frame: DataFrame, types: Vec<Option<DataType>>) -> Result<Description, QueryError> {

@@ -1,22 +1,29 @@
 //! SQL over a tenant's tables: as JSON, or as an Arrow IPC stream for whoever accepts it.
+//!
+//! Rows are sent as they are found. What goes wrong after the first of them ends the answer before its end: a chunked body
+//! without its last chunk, which every client takes for an error, and no closing brackets in JSON.
+
+mod form;
 
 use std::sync::Arc;
 
-use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
 use axum::{
-    Json,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use demarc_query::{Frame, Options};
-use serde_json::{Value as Body, json};
+use demarc_query::{Options, QueryError, RowStream, Statement};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use crate::{app::App, status::ApiError, tenant::Tenant};
-
-/// The media type of an Arrow IPC stream.
-pub(crate) const ARROW: &str = "application/vnd.apache.arrow.stream";
+pub(crate) use self::form::ARROW;
+use self::form::Form;
+use crate::{
+    app::App,
+    status::{self, ApiError},
+    tenant::Tenant,
+};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,43 +55,49 @@ pub(crate) async fn sql(
         String::from_utf8(body.to_vec())
             .map_err(|_| ApiError::bad_request("body: must be UTF-8"))?
     };
-    let reader = app.engine.reader(tenant.into(), Options::default())?;
-    let frame = reader.sql(&query).await?;
-    if text(header::ACCEPT).contains(ARROW) {
-        let bytes = ipc(&frame).map_err(|error| ApiError::internal(&error))?;
-        return Ok(([(header::CONTENT_TYPE, ARROW)], bytes).into_response());
-    }
-    let body = rows(&frame).map_err(|error| ApiError::internal(&error))?;
-    Ok(Json(json!({"status": "success", "data": body})).into_response())
-}
-
-fn ipc(frame: &Frame) -> Result<Vec<u8>, arrow::error::ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), &frame.schema)?;
-    for batch in &frame.batches {
-        writer.write(batch)?;
-    }
-    writer.into_inner()
-}
-
-fn rows(frame: &Frame) -> Result<Body, arrow::error::ArrowError> {
-    let columns: Vec<Body> = frame
-        .schema
-        .fields()
-        .iter()
-        .map(|field| json!({"name": field.name(), "type": field.data_type().to_string()}))
-        .collect();
-    let options = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
-    let mut writer = options.build::<_, arrow::json::writer::JsonArray>(Vec::new());
-    for batch in &frame.batches {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
-    let written = writer.into_inner();
-    let rows: Body = if written.is_empty() {
-        json!([])
-    } else {
-        serde_json::from_slice(&written)
-            .map_err(|error| arrow::error::ArrowError::JsonError(error.to_string()))?
+    let statement = Statement {
+        text: query,
+        ..Statement::default()
     };
-    Ok(json!({"columns": columns, "rows": rows}))
+    let reader = app.engine.reader(tenant.into(), Options::default())?;
+    let rows = reader.rows(statement).await?;
+    let form = Form::accepted(text(header::ACCEPT), rows.schema());
+    let form = form.map_err(|error| ApiError::internal(&error))?;
+    let media_type = form.media_type();
+    let body = Body::from_stream(written(rows, form));
+    Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
+}
+
+/// The batches of an answer, each when it is asked for.
+pub(crate) fn batches<E>(
+    rows: RowStream,
+    fault: impl Fn(QueryError) -> E,
+) -> impl Stream<Item = Result<RecordBatch, E>> {
+    let next = |mut rows: RowStream| async move {
+        let batch = rows.next().await?;
+        Ok::<_, QueryError>(batch.map(|batch| (batch, rows)))
+    };
+    stream::try_unfold(rows, next).map_err(fault)
+}
+
+/// An answer in pieces.
+fn written(rows: RowStream, form: Form) -> impl Stream<Item = Result<Vec<u8>, axum::BoxError>> {
+    let batches = batches(rows, |error| {
+        // It is too late for a status; logged as such all the same.
+        axum::BoxError::from(status::chain(&status::noted(error)))
+    });
+    let ended = batches
+        .map(|batch| batch.map(Some))
+        .chain(stream::iter([Ok(None)]));
+    let state = (Box::pin(ended), form);
+    stream::try_unfold(state, |(mut batches, mut form)| async move {
+        let Some(next) = batches.try_next().await? else {
+            return Ok(None);
+        };
+        let piece = match next {
+            Some(batch) => form.rows(&batch)?,
+            None => form.end()?,
+        };
+        Ok::<_, axum::BoxError>(Some((piece, (batches, form))))
+    })
 }

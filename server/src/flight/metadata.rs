@@ -6,18 +6,12 @@ use arrow_flight::sql::{
     CommandGetTables, SqlInfo, SqlSupportedTransaction,
     metadata::{SqlInfoData, SqlInfoDataBuilder},
 };
-use demarc_query::{Frame, Reader, RelationKind, SCHEMA};
+use demarc_query::{Reader, RelationKind, SCHEMA};
 use tonic::Status;
 
 use crate::status;
 
-type Answer = Result<Frame, Status>;
-type Built = Result<RecordBatch, arrow_flight::error::FlightError>;
-
-fn frame(built: Built) -> Answer {
-    let batch = built.map_err(Status::from)?;
-    Ok(Frame::new(batch.schema(), vec![batch]))
-}
+type Answer = Result<RecordBatch, Status>;
 
 /// The only catalog bears the tenant's name.
 fn catalog(reader: &Reader<'_>) -> String {
@@ -27,7 +21,7 @@ fn catalog(reader: &Reader<'_>) -> String {
 pub(super) fn catalogs(reader: &Reader<'_>, query: CommandGetCatalogs) -> Answer {
     let mut builder = query.into_builder();
     builder.append(catalog(reader));
-    frame(builder.build())
+    builder.build().map_err(Status::from)
 }
 
 pub(super) fn schemas(reader: &Reader<'_>, query: CommandGetDbSchemas) -> Answer {
@@ -35,7 +29,7 @@ pub(super) fn schemas(reader: &Reader<'_>, query: CommandGetDbSchemas) -> Answer
     for schema in [SCHEMA, "information_schema"] {
         builder.append(catalog(reader), schema);
     }
-    frame(builder.build())
+    builder.build().map_err(Status::from)
 }
 
 pub(super) async fn tables(reader: &Reader<'_>, query: CommandGetTables) -> Answer {
@@ -47,7 +41,7 @@ pub(super) async fn tables(reader: &Reader<'_>, query: CommandGetTables) -> Answ
             .append(catalog, SCHEMA, one.name, kind, &one.columns)
             .map_err(Status::from)?;
     }
-    frame(builder.build())
+    builder.build().map_err(Status::from)
 }
 
 pub(super) fn table_types(query: CommandGetTableTypes) -> Answer {
@@ -55,12 +49,12 @@ pub(super) fn table_types(query: CommandGetTableTypes) -> Answer {
     for kind in [RelationKind::Table, RelationKind::View] {
         builder.append(kind.name());
     }
-    frame(builder.build())
+    builder.build().map_err(Status::from)
 }
 
 pub(super) fn server_info(query: CommandGetSqlInfo) -> Answer {
     let known = server()?;
-    frame(query.into_builder(&known).build())
+    query.into_builder(&known).build().map_err(Status::from)
 }
 
 /// What the server is and can.

@@ -135,6 +135,17 @@ impl Server {
         body["data"]["rows"].clone()
     }
 
+    /// How many queries run.
+    pub(crate) async fn running(&self) -> i64 {
+        let text = reqwest::get(format!("{}/metrics", self.http))
+            .await
+            .unwrap();
+        let text = text.text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with("query_running"));
+        line.and_then(|line| line.rsplit_once(' '))
+            .map_or(0, |(_, count)| count.parse().unwrap())
+    }
+
     /// Sends OTLP/JSON.
     pub(crate) async fn send(&self, tenant: &str, signal: &str, body: &Value) -> (u16, Value) {
         let answer = reqwest::Client::new()

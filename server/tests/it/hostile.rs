@@ -108,7 +108,10 @@ async fn ask(server: &str, client: &reqwest::Client, line: &str) -> (u16, Value)
     let answer = request.header("X-Scope-OrgID", "hostile").send().await;
     let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", shortened(line)));
     let status = answer.status().as_u16();
-    let body = answer.bytes().await.unwrap();
+    // Rows that were sent before a limit was reached are cut off: an end that no client takes for the end.
+    let Ok(body) = answer.bytes().await else {
+        return (status, json!({"status": "success", "cut": true}));
+    };
     let body = serde_json::from_slice(&body);
     (
         status,
@@ -144,7 +147,7 @@ async fn bystander(server: String, stop: Arc<AtomicBool>) -> (Duration, u64) {
     (longest, count)
 }
 
-fn most_resident_bytes(pid: u32) -> u64 {
+pub(crate) fn most_resident_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let kib: u64 = line
@@ -208,18 +211,9 @@ async fn a_client_that_goes_away_takes_its_query_along() {
     let (_outer, data) = folder();
     let server = Server::start(&data);
     let endless = "SELECT count(*) FROM range(0, 100000000000) a, range(0, 100000000000) b";
-    let running = || async {
-        let text = reqwest::get(format!("{}/metrics", server.http))
-            .await
-            .unwrap();
-        let text = text.text().await.unwrap();
-        let line = text.lines().find(|line| line.starts_with("query_running"));
-        line.and_then(|line| line.rsplit_once(' '))
-            .map_or(0, |(_, count)| count.parse::<i64>().unwrap())
-    };
     let url = format!("{}/api/v1/sql", server.http);
     let client = tokio::spawn(reqwest::Client::new().post(url).body(endless).send());
-    crate::harness::eventually(|| async { (running().await == 1).then_some(()) }).await;
+    crate::harness::eventually(|| async { (server.running().await == 1).then_some(()) }).await;
     client.abort();
-    crate::harness::eventually(|| async { (running().await == 0).then_some(()) }).await;
+    crate::harness::eventually(|| async { (server.running().await == 0).then_some(()) }).await;
 }

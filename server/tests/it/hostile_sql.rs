@@ -26,7 +26,7 @@ async fn over_http(server: &Server, statement: &str) -> String {
     answer.text().await.unwrap()
 }
 
-async fn flight(server: &Server) -> FlightSqlServiceClient<Channel> {
+pub(crate) async fn flight(server: &Server) -> FlightSqlServiceClient<Channel> {
     let channel = Channel::from_shared(server.flight.clone()).unwrap();
     let mut client = FlightSqlServiceClient::new(channel.connect().await.unwrap());
     client.set_header("x-scope-orgid", ASKER);
