@@ -16,6 +16,9 @@ pub struct IngestConfig {
     pub max_inflight_bytes: usize,
     /// Most tenants; requests of further ones are refused.
     pub max_tenants: usize,
+    /// Most series in memory, over all tenants, those included that have had no value for long; values of further series are
+    /// refused.
+    pub max_series: usize,
     /// Limits of every tenant that has none of its own.
     pub limits: Limits,
     /// Limits by tenant. What an entry leaves out is the default of [`Limits`], not of `limits`.
@@ -149,6 +152,7 @@ impl Default for IngestConfig {
             max_body_bytes: 64 << 20,
             max_inflight_bytes: 256 << 20,
             max_tenants: 10_000,
+            max_series: 4_000_000,
             limits: Limits::default(),
             tenant_limits: BTreeMap::new(),
             future_tolerance_seconds: 600,
@@ -182,6 +186,7 @@ impl IngestConfig {
         let positive = [
             ("max_body_bytes", self.max_body_bytes),
             ("max_tenants", self.max_tenants),
+            ("max_series", self.max_series),
             (
                 "span_metrics_interval_seconds",
                 self.span_metrics_interval_seconds as usize,

@@ -381,6 +381,11 @@ impl Ingest {
             .tenant(tenant, limit, self.store.series(tenant))
     }
 
+    /// How many more series of a tenant the store may get.
+    pub(crate) fn series_left(&self, tenant: &Tenant) -> usize {
+        self.registry.series_left(tenant, self.config.max_series)
+    }
+
     /// The times that rows may have now.
     pub(crate) fn bounds(&self, tenant: &TenantId, signal: Signal) -> Bounds {
         let table = match signal {

@@ -28,6 +28,8 @@ const MAX_FAMILIES: usize = 100_000;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
+    /// Series of all tenants in the store, when they were last counted.
+    counted: AtomicUsize,
 }
 
 /// One tenant.
@@ -38,6 +40,8 @@ pub(crate) struct Tenant {
     pub(crate) deltas: Mutex<Deltas>,
     shards: [Mutex<Series>; SHARDS],
     active: AtomicUsize,
+    /// Its series in the store, when those of all tenants were last counted.
+    counted: AtomicUsize,
     /// Rises with every change of `families`.
     version: AtomicU32,
     families: RwLock<HashMap<String, Metadata>>,
@@ -106,12 +110,26 @@ impl Registry {
         tenants.retain(|id, tenant| Arc::ptr_eq(&tenant.index, &index(id)));
     }
 
-    /// Forgets the series that had no value since `minute`.
+    /// Forgets the series that had no value since `minute`, and counts those of the store.
     pub(crate) fn forget_idle(&self, minute: u32) {
         let tenants: Vec<_> = self.tenants.read().values().cloned().collect();
+        let mut counted = 0;
         for tenant in tenants {
             tenant.forget_idle(minute);
+            let series = tenant.index.len() as usize;
+            tenant.counted.store(series, Ordering::Relaxed);
+            counted += series;
         }
+        self.counted.store(counted, Ordering::Relaxed);
+    }
+
+    /// How many more series of `tenant` there may be in the store when it may hold `limit` of all tenants. Those that other
+    /// tenants have added since they were last counted are not seen.
+    pub(crate) fn series_left(&self, tenant: &Tenant, limit: usize) -> usize {
+        let counted = self.counted.load(Ordering::Relaxed);
+        let others = counted.saturating_sub(tenant.counted.load(Ordering::Relaxed));
+        let own = tenant.index.len() as usize;
+        limit.saturating_sub(others).saturating_sub(own)
     }
 }
 
@@ -123,6 +141,7 @@ impl Tenant {
             deltas: Mutex::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             active: AtomicUsize::new(0),
+            counted: AtomicUsize::new(0),
             version: AtomicU32::new(1),
             families: RwLock::default(),
             index,

@@ -118,6 +118,7 @@ impl Ingest {
             bounds: self.bounds(tenant, Signal::RemoteWrite),
             minute: minute(self.clock.now()),
             watch: &self.watch,
+            series_left: self.series_left(state),
         };
         Collector::new(self.config(), tenant, state, now, admission)
     }

@@ -7,16 +7,18 @@ use demarc_notify::{Notice, Occasion};
 use demarc_topology::Responsibility;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     app::{App, Observations},
-    metric,
+    memory, metric,
     status::chain,
 };
 
 /// How often due rules and due verdicts are looked for.
 const TICK: Duration = Duration::from_secs(1);
+/// How often it is looked at how much memory there is left; queries that are younger are not ended.
+const GLANCE: Duration = Duration::from_millis(250);
 /// How often the responsibility file is looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often what is new in the topology is written to the store: what a crash can lose of it.
@@ -36,6 +38,7 @@ pub(crate) fn start(
     loops.spawn(persist(Arc::clone(app), stop.clone()));
     loops.spawn(alerts(Arc::clone(app), stop.clone()));
     loops.spawn(verdicts(Arc::clone(app), stop.clone()));
+    loops.spawn(relieve(Arc::clone(app), stop.clone()));
     loops.spawn(responsibility(Arc::clone(app), stop.clone()));
     loops
 }
@@ -58,6 +61,18 @@ async fn span_metrics(app: Arc<App>, stop: CancellationToken) {
                 failure = chain(&failure),
                 "metrics of spans were not written"
             );
+        }
+    }
+}
+
+/// Ends queries while the process holds nearly as much memory as it may.
+async fn relieve(app: Arc<App>, stop: CancellationToken) {
+    let limit = app.config.memory.relief_bytes();
+    let mut ticks = ticks(GLANCE);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let held = memory::held().unwrap_or(0);
+        if held > limit && app.engine.shed(GLANCE) {
+            warn!(held, limit, "memory runs short: a query was ended");
         }
     }
 }

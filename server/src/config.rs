@@ -13,7 +13,13 @@ use demarc_rules::{RuleSet, RulesConfig, Scope};
 use demarc_store::StoreConfig;
 use demarc_topology::{Responsibility, TopologyConfig};
 
-use crate::{cli::ServerArgs, connection::SocketsConfig, telemetry::TelemetryConfig};
+use crate::{
+    cli::ServerArgs,
+    connection::SocketsConfig,
+    memory::{self, MemoryConfig},
+    telemetry::TelemetryConfig,
+    tls::TlsConfig,
+};
 
 /// Everything that the server may be told. The empty file is valid.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -35,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) rule_files: Vec<RuleFile>,
     /// Whether the shipped rules are evaluated for every tenant.
     pub(crate) shipped_rules: bool,
+    pub(crate) memory: MemoryConfig,
     pub(crate) store: StoreConfig,
     pub(crate) ingest: IngestConfig,
     pub(crate) query: QueryConfig,
@@ -45,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) report: ReportConfig,
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) sockets: SocketsConfig,
+    pub(crate) tls: TlsConfig,
 }
 
 /// One rule file.
@@ -71,6 +79,7 @@ impl Default for Config {
             responsibility_file: None,
             rule_files: Vec::new(),
             shipped_rules: true,
+            memory: MemoryConfig::default(),
             store: StoreConfig::default(),
             ingest: IngestConfig::default(),
             query: QueryConfig::default(),
@@ -81,6 +90,7 @@ impl Default for Config {
             report: ReportConfig::default(),
             telemetry: TelemetryConfig::default(),
             sockets: SocketsConfig::default(),
+            tls: TlsConfig::default(),
         }
     }
 }
@@ -97,6 +107,7 @@ impl Config {
                 .with_context(|| format!("configuration file {}", path.display()))?;
         }
         overlay(&mut table, std::env::vars())?;
+        memory::fit(&mut table, memory::of_system());
         let mut config: Self = table.try_into().context("configuration")?;
         config.data_dir = args.data_dir.unwrap_or(config.data_dir);
         config.http = args.http.unwrap_or(config.http);
@@ -124,6 +135,7 @@ impl Config {
             }
         }
         self.operator()?;
+        self.tls.open(&[]).context("configuration")?;
         Ok(())
     }
 

@@ -36,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::warn;
 
+use crate::tls::Tls;
+
 /// How patient the sockets are.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -97,16 +99,25 @@ impl SocketsConfig {
     }
 }
 
-/// Serves HTTP/1 and HTTP/2 until `stop`, then until the last answer.
+/// What all sockets have in common.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    pub(crate) patience: SocketsConfig,
+    pub(crate) tls: Tls,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Serves HTTP/1 and HTTP/2 until it is to stop, then until the last answer.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    config: SocketsConfig,
-    stop: CancellationToken,
+    terms: Terms,
 ) -> anyhow::Result<()> {
+    let stop = terms.stop;
     let socket = Arc::new(Socket {
-        builder: builder(&config),
-        config,
+        builder: builder(&terms.patience),
+        config: terms.patience,
+        tls: terms.tls,
         router,
         open: Mutex::default(),
     });
@@ -157,6 +168,7 @@ fn builder(config: &SocketsConfig) -> auto::Builder<TokioExecutor> {
 struct Socket {
     builder: auto::Builder<TokioExecutor>,
     config: SocketsConfig,
+    tls: Tls,
     router: Router,
     open: Mutex<HashMap<u64, Arc<Activity>>>,
 }
@@ -226,6 +238,9 @@ impl Socket {
     async fn talk(&self, stream: TcpStream, activity: &Arc<Activity>, stop: CancellationToken) {
         // Small answers must not wait for more; where it cannot be set they only come later.
         let _ = stream.set_nodelay(true);
+        let Some(stream) = self.tls.greeted(stream, self.config.head()).await else {
+            return;
+        };
         let (router, patience) = (self.router.clone(), self.config.body());
         let working = Arc::clone(activity);
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -272,9 +287,36 @@ async fn answer(
     request: Request<Body>,
     working: Working,
 ) -> Result<Response<Body>, Infallible> {
-    let answer = router.oneshot(request).await;
-    drop(working);
-    answer
+    let answer = router.oneshot(request).await?;
+    let activity = Arc::clone(&working.0);
+    Ok(answer.map(|body| Body::new(Answered { body, activity })))
+}
+
+/// The body of an answer. Its connection is not idle for as long as the client takes more of it.
+struct Answered {
+    body: Body,
+    activity: Arc<Activity>,
+}
+
+impl http_body::Body for Answered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        *self.activity.last.lock() = Some(Instant::now());
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A body that ends with an error when it takes too long.

@@ -16,6 +16,7 @@ mod compression;
 mod config;
 mod connection;
 mod flight;
+mod memory;
 mod metric;
 mod otlp;
 mod postgres;
@@ -24,6 +25,7 @@ mod serve;
 mod status;
 mod telemetry;
 mod tenant;
+mod tls;
 
 use clap::Parser;
 

@@ -43,7 +43,7 @@ use self::{
     session::Session,
     wire::{Gone, Wire},
 };
-use crate::{app::App, connection::SocketsConfig};
+use crate::{app::App, connection::Terms};
 
 /// How long open queries may take to finish once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -52,20 +52,19 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Arc<App>,
-    patience: SocketsConfig,
-    stop: CancellationToken,
+    terms: Terms,
 ) -> anyhow::Result<()> {
+    let stop = terms.stop.clone();
     let socket = Arc::new(Socket {
         app,
-        patience,
-        stop: stop.clone(),
+        terms,
         next: AtomicI32::new(1),
         open: Mutex::default(),
     });
     let mut tasks = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((stream, _)) if tasks.len() < socket.patience.max_connections => {
+            Ok((stream, _)) if tasks.len() < socket.terms.patience.max_connections => {
                 let socket = Arc::clone(&socket);
                 // A client that breaks off is no concern of ours.
                 tasks.spawn(async move { socket.talk(stream).await.unwrap_or(()) });
@@ -86,8 +85,7 @@ pub(crate) async fn serve(
 
 struct Socket {
     app: Arc<App>,
-    patience: SocketsConfig,
-    stop: CancellationToken,
+    terms: Terms,
     next: AtomicI32,
     open: Mutex<HashMap<i32, Arc<Running>>>,
 }
@@ -139,11 +137,20 @@ impl Socket {
     async fn talk(&self, stream: TcpStream) -> Result<(), Gone> {
         // Small answers must not wait for more; where it cannot be set they only come later.
         let _ = stream.set_nodelay(true);
-        let mut wire = Wire::new(stream, self.patience.clone());
+        let patience = &self.terms.patience;
+        // Newer clients may begin with the handshake.
+        let stream = self.terms.tls.greeted(stream, patience.head()).await;
+        let mut wire = Wire::new(stream.ok_or(Gone)?, patience.clone());
         // TLS and GSSAPI may each be asked for once.
         for _ in 0..3 {
             match wire.startup().await? {
-                Ok(Startup::Encryption) => wire.send(&mut Outgoing(vec![b'N'])).await?,
+                Ok(Startup::Tls) if self.terms.tls.is_on() => {
+                    wire.send(&mut Outgoing(vec![b'S'])).await?;
+                    wire = wire.encrypted(&self.terms.tls).await?;
+                }
+                Ok(Startup::Tls | Startup::Gssapi) => {
+                    wire.send(&mut Outgoing(vec![b'N'])).await?;
+                }
                 Ok(Startup::Cancel { process, secret }) => {
                     self.cancel(process, secret);
                     return Ok(());
@@ -173,7 +180,7 @@ impl Socket {
         let mut out = Outgoing::default();
         greet(&mut out, minor, parameters, (process, running.secret));
         let mut session = Session::new(Arc::clone(&self.app), tenant, running, wire, out);
-        let ended = session.run(&self.stop).await;
+        let ended = session.run(&self.terms.stop).await;
         self.open.lock().remove(&process);
         ended
     }
@@ -209,7 +216,7 @@ fn greet(
             unknown.iter().for_each(|name| text(out, name));
         });
     }
-    // No password: a proxy decides who may name which tenant, as for every other socket.
+    // No password is asked for, and so any is right: a proxy decides who may name which tenant, as for every other socket.
     out.message(b'R', |out| out.extend_from_slice(&0_i32.to_be_bytes()));
     for (name, value) in command::REPORTED {
         out.parameter(name, value);

@@ -12,7 +12,8 @@ use crate::{
     background,
     command::print,
     config::Config,
-    connection, flight, otlp, postgres, routes,
+    connection::{self, Terms},
+    flight, otlp, postgres, routes,
     telemetry::{self, Metrics},
 };
 
@@ -29,11 +30,19 @@ pub(crate) async fn serve(
     let files = connection::raise_file_limit();
     let sockets = &mut config.sockets;
     sockets.max_connections = sockets.max_connections.min(files / 4).max(1);
+    info!(limit_bytes = config.memory.limit_bytes, "memory");
     let (app, observations) = App::open(&config).await?;
     let token = CancellationToken::new();
     let mut loops = background::start(&app, observations, &token);
     print(&listeners.addresses()?)?;
-    let mut sockets = listeners.serve(&app, telemetry.metrics(), &token);
+    let terms = |protocols: &[&str]| -> anyhow::Result<Terms> {
+        Ok(Terms {
+            patience: app.config.sockets.clone(),
+            tls: app.config.tls.open(protocols)?,
+            stop: token.clone(),
+        })
+    };
+    let mut sockets = listeners.serve(&app, telemetry.metrics(), terms)?;
     tokio::select! {
         () = stop => info!("stopping"),
         Some(ended) = sockets.join_next() => {
@@ -94,27 +103,22 @@ impl Listeners {
         self,
         app: &Arc<App>,
         metrics: Metrics,
-        stop: &CancellationToken,
-    ) -> JoinSet<anyhow::Result<()>> {
+        terms: impl Fn(&[&str]) -> anyhow::Result<Terms>,
+    ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
         let mut sockets = JoinSet::new();
         let app = || Arc::clone(app);
-        let patience = || app().config.sockets.clone();
+        let http = terms(&["h2", "http/1.1"])?;
         for (listener, router) in [
             (self.http, routes::router(app(), metrics)),
             (self.otlp_grpc, otlp::router(app())),
             (self.otlp_http, otlp::router(app())),
             (self.flight, flight::router(app())),
         ] {
-            sockets.spawn(connection::serve(
-                listener,
-                router,
-                patience(),
-                stop.clone(),
-            ));
+            sockets.spawn(connection::serve(listener, router, http.clone()));
         }
-        let pg = postgres::serve(self.postgres, app(), patience(), stop.clone());
-        sockets.spawn(pg);
-        sockets
+        let terms = terms(&["postgresql"])?;
+        sockets.spawn(postgres::serve(self.postgres, app(), terms));
+        Ok(sockets)
     }
 }
 

@@ -160,7 +160,7 @@ impl SeriesIndex {
     }
 
     /// The number of a series that is interned.
-    pub(crate) fn find(&self, id: SeriesId) -> Option<SeriesRef> {
+    pub fn find(&self, id: SeriesId) -> Option<SeriesRef> {
         self.inner.read().find(id)
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Collector<'a> {
     touched: HashMap<u128, Known, BuildHasherDefault<ByKey>>,
     admission: &'a mut Admission,
     new_series: usize,
+    /// Series that the store may get.
+    series_left: usize,
     pub(super) values: Values,
     tally: Tally,
     collected: Collected,
@@ -61,6 +63,8 @@ pub(crate) struct Moment<'a> {
     /// Minutes since the epoch.
     pub(crate) minute: u32,
     pub(crate) watch: &'a Watch,
+    /// Series that the store may get.
+    pub(crate) series_left: usize,
 }
 
 /// The state of one series while its values are taken.
@@ -110,6 +114,7 @@ impl<'a> Collector<'a> {
             touched: HashMap::default(),
             admission,
             new_series: 0,
+            series_left: now.series_left,
             values: Values::default(),
             tally: Tally::default(),
             collected: Collected::default(),
@@ -241,14 +246,22 @@ impl<'a> Collector<'a> {
 
     fn check_room(&self, labels: &Labels) -> Result<(), Refusal> {
         let limit = self.limits.max_active_series;
-        if self.tenant.active() + self.new_series < limit {
+        let over = if self.tenant.active() + self.new_series >= limit {
+            format!("{limit} active ones (max_active_series)")
+        } else if self.new_series >= self.series_left && !self.is_stored(labels) {
+            "those that there may be, over all tenants (ingest.max_series)".to_owned()
+        } else {
             return Ok(());
-        }
-        let sentence = format!(
-            "series {}: is the first beyond {limit} active ones (max_active_series)",
-            shown(&labels.to_string())
-        );
+        };
+        let labels = labels.to_string();
+        let sentence = format!("series {}: is the first beyond {over}", shown(&labels));
         Err(Refusal::new("too_many_series", sentence))
+    }
+
+    /// Whether the store has the series already: it was idle, or the server has just started.
+    fn is_stored(&self, labels: &Labels) -> bool {
+        let id = SeriesId::of(self.tenant_id, labels);
+        self.tenant.index.find(id).is_some()
     }
 
     /// Takes one value, with exemplars, as one of this series. Duplicates are taken as well, and not written.

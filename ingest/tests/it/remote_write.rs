@@ -343,6 +343,30 @@ async fn series_beyond_the_limit_are_refused_until_others_are_idle() {
 }
 
 #[tokio::test]
+async fn series_that_ended_count_for_as_long_as_the_store_knows_them() {
+    let bed = Bed::with(IngestConfig {
+        max_series: 1,
+        ..IngestConfig::default()
+    })
+    .await;
+    let name = |name, time| request(&[series(&[("__name__", name)], &[(time, 1.0)])]);
+    let both = request(&[
+        series(&[("__name__", "one")], &[(NOW_MS, 1.0)]),
+        series(&[("__name__", "two")], &[(NOW_MS, 1.0)]),
+    ]);
+    let written = send(&bed, RemoteWrite::V1, &both).await.unwrap();
+    let refused = vec![("too_many_series", 1)];
+    assert_eq!((written.samples, reasons(&written)), (1, refused.clone()));
+    bed.clock.advance(Duration::from_secs(3700));
+    bed.ingest.flush_span_metrics().await.unwrap();
+    for (series, wanted) in [("two", (0, refused)), ("one", (1, vec![]))] {
+        let body = name(series, NOW_MS + 1);
+        let written = send(&bed, RemoteWrite::V1, &body).await.unwrap();
+        assert_eq!((written.samples, reasons(&written)), wanted, "{series}");
+    }
+}
+
+#[tokio::test]
 async fn a_tenant_that_sends_too_fast_is_told_when_to_come_back() {
     let limits = Limits {
         max_rows_per_second: 2,

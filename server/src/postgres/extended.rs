@@ -141,7 +141,7 @@ impl Session {
                 let sentence = "another portal has rows left: fetch or close it first";
                 return Err(Fault::of_command("53400", sentence).into());
             }
-            let frame = self.frame(&portal).await?;
+            let frame = self.frame(portal.statement()).await?;
             portal.ran(frame);
         }
         let max_rows = if max_rows == 0 { usize::MAX } else { max_rows };

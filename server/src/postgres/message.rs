@@ -14,8 +14,10 @@ const LENGTH_BYTES: usize = 4;
 /// What a client says first.
 #[derive(Debug, PartialEq)]
 pub(super) enum Startup {
-    /// It would like TLS or GSSAPI.
-    Encryption,
+    /// It would like TLS.
+    Tls,
+    /// It would like GSSAPI.
+    Gssapi,
     /// Another connection's query is to end.
     Cancel { process: i32, secret: i32 },
     /// Who it is, and the minor version of the protocol.
@@ -87,7 +89,8 @@ impl Startup {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Fault> {
         let mut fields = Fields(bytes.get(LENGTH_BYTES..).unwrap_or_default());
         match fields.int32()? {
-            80_877_103 | 80_877_104 => Ok(Self::Encryption),
+            80_877_103 => Ok(Self::Tls),
+            80_877_104 => Ok(Self::Gssapi),
             80_877_102 => Ok(Self::Cancel {
                 process: fields.int32()?,
                 secret: fields.int32()?,

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use demarc_proto::TenantId;
-use demarc_query::{Dialect, Options, QueryError, Reader, split_statements};
+use demarc_query::{Dialect, Frame, Options, QueryError, Reader, Statement, split_statements};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -155,7 +155,7 @@ impl Session {
             let mut portal = Portal::simple(text, command);
             self.check(&portal.prepared.command)?;
             if portal.prepared.command == Command::Query {
-                let frame = self.frame(&portal).await?;
+                let frame = self.frame(portal.statement()).await?;
                 portal.describe(&frame.schema, &mut self.out);
                 portal.ran(frame);
                 self.send_rows(&mut portal, usize::MAX).await?;
@@ -192,24 +192,19 @@ impl Session {
     }
 
     /// The rows of a statement, unless it is cancelled or nobody waits for them any more.
-    pub(super) async fn frame(&self, portal: &Portal) -> Result<demarc_query::Frame, Stop> {
+    pub(super) async fn frame(&mut self, statement: Statement) -> Result<Frame, Stop> {
         let cancelled = self.running.begin();
-        let reader = self.reader()?;
-        let rows = reader.statement(portal.statement());
+        let app = Arc::clone(&self.app);
+        let reader = reader(&app, &self.tenant, self.timeout)?;
         tokio::select! {
-            rows = rows => rows.map_err(|error| fault(&error).into()),
+            rows = reader.statement(statement) => rows.map_err(|error| fault(&error).into()),
             () = cancelled.cancelled() => Err(fault(&QueryError::Canceled).into()),
             () = self.wire.gone() => Err(Stop::Gone),
         }
     }
 
     pub(super) fn reader(&self) -> Result<Reader<'_>, Fault> {
-        let options = Options {
-            timeout: self.timeout,
-            ..Options::default()
-        };
-        let reader = self.app.engine.reader((&self.tenant).into(), options);
-        reader.map_err(|error| fault(&error))
+        reader(&self.app, &self.tenant, self.timeout)
     }
 
     /// Nothing but its end is done in a transaction in which something went wrong.
@@ -258,6 +253,19 @@ impl Session {
         }
         self.out.complete(tag);
     }
+}
+
+fn reader<'a>(
+    app: &'a App,
+    tenant: &TenantId,
+    timeout: Option<Duration>,
+) -> Result<Reader<'a>, Fault> {
+    let options = Options {
+        timeout,
+        ..Options::default()
+    };
+    let reader = app.engine.reader(tenant.into(), options);
+    reader.map_err(|error| fault(&error))
 }
 
 /// Whether the client was told of the columns before.

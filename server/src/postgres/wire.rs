@@ -2,7 +2,6 @@
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
@@ -10,7 +9,10 @@ use super::{
     error::Fault,
     message::{Message, Outgoing, Startup, message_len, startup_len},
 };
-use crate::connection::SocketsConfig;
+use crate::{
+    connection::SocketsConfig,
+    tls::{Stream, Tls},
+};
 
 /// How much is read at once.
 const READ_BYTES: usize = 8 << 10;
@@ -22,18 +24,30 @@ pub(super) struct Gone;
 /// The bytes of a connection.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     /// What was read and not understood yet.
     unread: Vec<u8>,
     patience: SocketsConfig,
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, patience: SocketsConfig) -> Self {
+    pub(super) fn new(stream: Stream, patience: SocketsConfig) -> Self {
         Self {
             stream,
             unread: Vec::new(),
             patience,
+        }
+    }
+
+    /// The connection, encrypted from now on.
+    pub(super) async fn encrypted(self, tls: &Tls) -> Result<Self, Gone> {
+        match self.stream {
+            // What came before the handshake must not be taken for what comes within.
+            Stream::Plain(stream) if self.unread.is_empty() => {
+                let stream = tls.encrypted(stream, self.patience.head()).await;
+                Ok(Self::new(stream.ok_or(Gone)?, self.patience))
+            }
+            _ => Err(Gone),
         }
     }
 
@@ -55,20 +69,19 @@ impl Wire {
 
     /// Sends everything; whoever does not read it for long is gone.
     pub(super) async fn send(&mut self, out: &mut Outgoing) -> Result<(), Gone> {
-        let sent = self.stream.write_all(&out.0);
+        let sent = async {
+            self.stream.write_all(&out.0).await?;
+            self.stream.flush().await
+        };
         let sent = timeout(self.patience.body(), sent).await;
         out.0.clear();
         sent.map_err(|_| Gone)?.map_err(|_| Gone)
     }
 
-    /// Returns once the client has gone away; never while there is something to read.
-    pub(super) async fn gone(&self) {
-        if self.unread.is_empty() {
-            let mut byte = [0];
-            match self.stream.peek(&mut byte).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
+    /// Returns once the client has gone away; never while it has said something that was not answered yet.
+    pub(super) async fn gone(&mut self) {
+        if self.unread.is_empty() && self.read().await.is_err() {
+            return;
         }
         std::future::pending().await
     }

@@ -26,4 +26,5 @@ mod remote_write;
 mod sockets;
 mod sql;
 mod tempo;
+mod tls;
 mod topology;

@@ -28,8 +28,13 @@ fn skip(sentence: &str) {
 /// What psql shows, without its frames.
 fn psql(server: &Server, tenant: &str, text: &str) -> String {
     let url = server.postgres.replace("http://", "postgresql://someone@");
+    psql_at(&format!("{url}/{tenant}"), text)
+}
+
+/// The same at a URL with all its settings.
+pub(crate) fn psql_at(url: &str, text: &str) -> String {
     let output = Command::new("psql")
-        .args([&format!("{url}/{tenant}"), "-X", "-A", "-t", "-c", text])
+        .args([url, "-X", "-A", "-t", "-c", text])
         .env("PGCONNECT_TIMEOUT", "20")
         .output()
         .unwrap();
