@@ -14,6 +14,7 @@ use datafusion::{
     sql::parser::Statement as Parsed,
 };
 use demarc_store::Table;
+use tokio::sync::OnceCell;
 
 pub use parse::{Dialect, split_statements};
 pub use postgres::{PgType, SETTINGS};
@@ -59,11 +60,11 @@ pub(crate) async fn session(
     dialect: Dialect,
 ) -> Result<SessionContext, QueryError> {
     let snapshot = &reading.snapshots[0];
-    let context = reading.session(snapshot)?;
-    view::add_views(&context).await?;
+    let tenant = snapshot.tenant().as_str();
+    let context = view::with_views(&reading.session(snapshot)?, tenant)?;
     view::remove_unbounded(&context);
     if dialect == Dialect::Postgres {
-        postgres::add(&context, snapshot.tenant().as_str()).await?;
+        postgres::add(&context, tenant, relations(&context).await?)?;
     }
     let rule = isolation::OneTenant::new(snapshot.tenant().clone());
     context.add_analyzer_rule(Arc::new(rule));
@@ -89,8 +90,14 @@ pub(crate) async fn plan(
     Ok(DataFrame::new(context.state(), plan))
 }
 
-/// All tables, then all views.
+/// All tables, then all views. They are the same for every tenant.
 pub(crate) async fn relations(context: &SessionContext) -> Result<Vec<Relation>, QueryError> {
+    static RELATIONS: OnceCell<Vec<Relation>> = OnceCell::const_new();
+    let found = RELATIONS.get_or_try_init(|| described(context)).await?;
+    Ok(found.clone())
+}
+
+async fn described(context: &SessionContext) -> Result<Vec<Relation>, QueryError> {
     let tables = Table::ALL.into_iter().map(Table::name);
     let tables = tables.map(|name| (name, RelationKind::Table));
     let views = view::names().map(|name| (name, RelationKind::View));

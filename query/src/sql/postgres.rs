@@ -19,7 +19,7 @@ pub use setting::SETTINGS;
 
 pub(super) use rewrite::rewrite;
 
-use super::{Relation, relations};
+use super::Relation;
 use crate::QueryError;
 
 /// The schema of PostgreSQL's catalog.
@@ -31,8 +31,11 @@ const FIRST_OID: i64 = 16_384;
 type Numbered = Arc<[(i64, Relation)]>;
 
 /// Adds the catalog and the functions to a session over the tables and views of `tenant`.
-pub(super) async fn add(context: &SessionContext, tenant: &str) -> Result<(), QueryError> {
-    let relations = relations(context).await?;
+pub(super) fn add(
+    context: &SessionContext,
+    tenant: &str,
+    relations: Vec<Relation>,
+) -> Result<(), QueryError> {
     let numbered: Numbered = (FIRST_OID..).zip(relations).collect();
     let database = context
         .catalog(tenant)

@@ -1,8 +1,21 @@
 //! Tables that read well: names instead of ids, timestamps instead of numbers.
 
-use datafusion::prelude::SessionContext;
+use std::sync::Arc;
 
-use crate::QueryError;
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+        SchemaProvider, TableProvider,
+    },
+    common::plan_datafusion_err,
+    dataframe::DataFrame,
+    error::Result,
+    execution::SessionState,
+    prelude::SessionContext,
+};
+
+use super::SCHEMA;
 
 /// Each view and the query that it stands for.
 const VIEWS: [(&str, &str); 4] = [
@@ -47,13 +60,54 @@ const UNBOUNDED: [&str; 9] = [
     "list_resize",
 ];
 
-/// Adds the views to a session over one tenant's tables.
-pub(super) async fn add_views(context: &SessionContext) -> Result<(), QueryError> {
-    for (name, definition) in VIEWS {
-        let view = context.sql(definition).await?.into_view();
-        context.register_table(name, view)?;
+/// The schema of a tenant: its tables, and views that are planned when a statement asks for them.
+#[derive(Debug)]
+struct Views {
+    tables: Arc<dyn SchemaProvider>,
+    /// Knows the tables alone.
+    planner: SessionState,
+}
+
+#[async_trait]
+impl SchemaProvider for Views {
+    fn table_names(&self) -> Vec<String> {
+        let mut all = self.tables.table_names();
+        all.extend(names().map(str::to_owned));
+        all
     }
-    Ok(())
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some((_, definition)) = VIEWS.iter().find(|(known, _)| *known == name) else {
+            return self.tables.table(name).await;
+        };
+        let plan = self.planner.create_logical_plan(definition).await?;
+        let view = DataFrame::new(self.planner.clone(), plan).into_view();
+        Ok(Some(view))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.table_exist(name) || names().any(|known| known == name)
+    }
+}
+
+/// A session over the tables of another, in which the views are as well.
+pub(super) fn with_views(tables: &SessionContext, tenant: &str) -> Result<SessionContext> {
+    let planner = tables.state();
+    let found = planner.catalog_list().catalog(tenant);
+    let found = found.and_then(|catalog| catalog.schema(SCHEMA));
+    let views = Views {
+        tables: found.ok_or_else(|| plan_datafusion_err!("no schema {tenant}.{SCHEMA}"))?,
+        planner,
+    };
+    let mut state = views.planner.clone();
+    let (catalog, catalogs) = (
+        MemoryCatalogProvider::new(),
+        MemoryCatalogProviderList::new(),
+    );
+    catalog.register_schema(SCHEMA, Arc::new(views))?;
+    catalogs.register_catalog(tenant.to_owned(), Arc::new(catalog));
+    state.register_catalog_list(Arc::new(catalogs));
+    Ok(SessionContext::new_with_state(state))
 }
 
 /// The names of all views.

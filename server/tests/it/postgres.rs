@@ -169,9 +169,14 @@ async fn the_catalog_answers_psql_and_grafana() {
     let series = ask(SERIES);
     assert!(series.ends_with("|tax-api|1"), "{series}");
     for (command, part) in [
+        ("\\d", "public|spans|table|tax"),
         ("\\dt", "public|spans|table|tax"),
         ("\\dv", "public|traces|view|tax"),
         ("\\dn", "public"),
+        ("\\d spans", "service|text"),
+        ("\\d traces", "duration_ms|double precision"),
+        ("\\d+ spans", "service|text"),
+        ("\\d nothing", "Did not find any relation named"),
     ] {
         let shown = ask(command);
         assert!(shown.contains(part), "{command}: {shown}");

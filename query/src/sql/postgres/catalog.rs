@@ -29,7 +29,7 @@ const SCHEMAS: [(i64, &str); 3] = [
 const PUBLIC: i64 = 2200;
 
 /// Tables in which there is nothing here, and their columns.
-const EMPTY: [(&str, &str); 12] = [
+pub(super) const EMPTY: [(&str, &str); 12] = [
     ("pg_am", "oid amname amtype"),
     ("pg_attrdef", "oid adrelid adnum adbin"),
     ("pg_collation", "oid collname collnamespace"),
@@ -44,7 +44,10 @@ const EMPTY: [(&str, &str); 12] = [
         "pg_index",
         "indexrelid indrelid indisunique indisprimary indisvalid indkey indisclustered indisreplident",
     ),
-    ("pg_inherits", "inhrelid inhparent inhseqno"),
+    (
+        "pg_inherits",
+        "inhrelid inhparent inhseqno inhdetachpending",
+    ),
     ("pg_proc", "oid proname pronamespace prorettype prokind"),
     ("pg_range", "rngtypid rngsubtype"),
     ("pg_trigger", "oid tgname tgrelid tgisinternal"),
@@ -202,6 +205,8 @@ impl PgCatalog {
             .same_text("attidentity", "")
             .same_text("attgenerated", "")
             .same_text("attstorage", "p")
+            .same_text("attcompression", "")
+            .same_number("attstattarget", -1)
     }
 }
 

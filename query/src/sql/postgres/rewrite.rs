@@ -4,15 +4,58 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Statement, Value,
-    VisitMut, VisitorMut,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, SelectItem,
+    SetExpr, Statement, Value, VisitMut, VisitorMut, visit_relations,
 };
 
-use super::PG_CATALOG;
+use super::{PG_CATALOG, catalog};
+
+/// Tables of the catalog in which there is nothing, and about which psql asks in ways that cannot be planned.
+const UNASKED: [&str; 3] = ["pg_policy", "pg_statistic_ext", "pg_publication"];
 
 /// Rewrites a statement in place.
 pub(in crate::sql) fn rewrite(statement: &mut Statement) {
+    if let Statement::Query(query) = statement
+        && reads_any(query, &UNASKED)
+    {
+        *query = nothing(query);
+    }
     let _ = statement.visit(&mut Rewrite);
+}
+
+/// Whether a query reads one of these tables of the catalog.
+fn reads_any(query: &Query, names: &[&str]) -> bool {
+    let found = visit_relations(query, |name| {
+        let last = name.0.last().map(ToString::to_string).unwrap_or_default();
+        match names.contains(&last.as_str()) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    found.is_break()
+}
+
+/// A query with as many columns, and no rows.
+fn nothing(query: &Query) -> Box<Query> {
+    let mut first = query.body.as_ref();
+    while let SetExpr::SetOperation { left, .. } = first {
+        first = left;
+    }
+    let mut query = query.clone();
+    if let SetExpr::Select(select) = first {
+        let mut select = select.clone();
+        let count = select.projection.len();
+        let column = |at| SelectItem::ExprWithAlias {
+            expr: Expr::value(Value::Null),
+            alias: Ident::new(format!("column{at}")),
+        };
+        select.projection = (0..count).map(column).collect();
+        select.from.clear();
+        select.selection = Some(Expr::value(Value::Boolean(false)));
+        *query.body = SetExpr::Select(select);
+        query.order_by = None;
+    }
+    Box::new(query)
 }
 
 struct Rewrite;
@@ -41,6 +84,11 @@ impl VisitorMut for Rewrite {
                 if is_qualified {
                     function.name.0.remove(0);
                 }
+                // psql asks for the options of relations, of which there are none, in a way that cannot be planned.
+                let name = function.name.to_string();
+                if name == "array_to_string" && function.args.to_string().contains("reloptions") {
+                    *expr = Expr::value(Value::SingleQuotedString(String::new()));
+                }
             }
             Expr::BinaryOp { op, .. } => *op = plain(op),
             Expr::Collate { expr: inner, .. } => {
@@ -49,6 +97,10 @@ impl VisitorMut for Rewrite {
             }
             Expr::Identifier(name) if is_user(name) => *expr = call(&name.value, Vec::new()),
             Expr::Cast { .. } => cast(expr),
+            // Of nothing there is no value; it may be asked for in ways that cannot be planned.
+            Expr::Subquery(query) if reads_any(query, &catalog::EMPTY.map(|(name, _)| name)) => {
+                *expr = Expr::value(Value::Null);
+            }
             Expr::InSubquery {
                 expr: inner,
                 subquery,
