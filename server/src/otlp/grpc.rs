@@ -19,12 +19,12 @@ use axum::{
     routing::post,
 };
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
-use demarc_ingest::{Compression, Encoding, IngestError, Payload, Signal, encode_response};
+use demarc_ingest::{Compression, Encoding, IngestError, Payload, Signal};
 use http_body::Frame;
 use tonic::Code;
 
-use super::rpc_status::Failure;
-use crate::{app::App, body, status, telemetry, tenant};
+use super::{named, rpc_status::Failure, take};
+use crate::{app::App, body, status};
 
 /// Before each message: one byte that says whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -90,8 +90,8 @@ async fn accept(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Vec<u8>, Failure> {
-    let tenant = tenant::of(headers.get(tenant::HEADER).map(|value| value.as_bytes()))
-        .map_err(Failure::bad_request)?;
+    // Nothing is read of a request that names nobody.
+    named(headers)?;
     let named = headers.get("grpc-encoding").map(HeaderValue::to_str);
     let named = named.transpose().unwrap_or(Some("?")).unwrap_or_default();
     let compression = Compression::named(named).filter(|found| *found != Compression::Snappy);
@@ -123,17 +123,7 @@ async fn accept(
         body,
         admission,
     };
-    let app = Arc::clone(app);
-    // Goes on when the sender gives up: what is half done would be counted twice when it is sent again.
-    let work = tokio::spawn(async move {
-        let work = app.ingest.otlp(&tenant, signal, payload);
-        telemetry::unless_own(&tenant, work).await
-    });
-    let receipt = work
-        .await
-        .map_err(|error| status::died(&error))?
-        .map_err(|error| status::otlp(&error))?;
-    Ok(encode_response(signal, Encoding::Protobuf, &receipt))
+    take(app, headers, signal, payload).await
 }
 
 /// The one message of a unary call, and whether it is compressed.

@@ -10,10 +10,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use demarc_ingest::{Compression, Encoding, Payload, Signal, encode_response};
+use demarc_ingest::{Compression, Encoding, Payload, Signal};
 
-use super::rpc_status::Failure;
-use crate::{app::App, body, status, telemetry, tenant};
+use super::{named, rpc_status::Failure, take};
+use crate::{app::App, body, status};
 
 /// The three paths that OTLP/HTTP names, also below the prefixes that Prometheus and Mimir put before them.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -57,8 +57,8 @@ async fn accept(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Vec<u8>, Failure> {
-    let tenant = tenant::of(headers.get(tenant::HEADER).map(|value| value.as_bytes()))
-        .map_err(Failure::bad_request)?;
+    // Nothing is read of a request that names nobody.
+    named(headers)?;
     let compression = compression(headers)?;
     let mut admission = app.ingest.admission();
     let limit = app.ingest.config().max_body_bytes;
@@ -71,17 +71,7 @@ async fn accept(
         body,
         admission,
     };
-    let app = Arc::clone(app);
-    // Goes on when the sender gives up: what is half done would be counted twice when it is sent again.
-    let work = tokio::spawn(async move {
-        let work = app.ingest.otlp(&tenant, signal, payload);
-        telemetry::unless_own(&tenant, work).await
-    });
-    let receipt = work
-        .await
-        .map_err(|error| status::died(&error))?
-        .map_err(|error| status::otlp(&error))?;
-    Ok(encode_response(signal, encoding, &receipt))
+    take(app, headers, signal, payload).await
 }
 
 fn compression(headers: &HeaderMap) -> Result<Compression, Failure> {
