@@ -22,6 +22,11 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Many clients that replay the panels of a dashboard: answers a second, latency, memory.
     Dashboards(DashboardArgs),
+    /// Statements of SQL over HTTP, one at a time.
+    Sql(SqlArgs),
+    /// More writes and hostile queries than Demarc can take: what is accepted, what ordinary questions take meanwhile, memory, and
+    /// whether what was acknowledged is there.
+    Overload(OverloadArgs),
     /// Memory per active series, and samples a second into the store alone.
     Series(SeriesArgs),
     /// Scrapes an exporter, for `shape`.
@@ -160,6 +165,44 @@ pub(crate) struct DashboardArgs {
     /// Seconds for which they ask.
     #[arg(long, default_value_t = 15)]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArgs {
+    /// The engine; the `demarc` beside this binary if not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) demarc: Option<PathBuf>,
+    /// Spans, and as many log lines.
+    #[arg(long, default_value_t = 400_000)]
+    pub(crate) items: usize,
+    /// Series.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) series: usize,
+    /// Samples of each series, 15 s apart.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) rounds: usize,
+    /// Runs of each statement.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) runs: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverloadArgs {
+    /// The engine; the `demarc` beside this binary if not given.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) demarc: Option<PathBuf>,
+    /// How long.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) seconds: u64,
+    /// Connections that write, of each kind: remote-write and the three signals of OTLP.
+    #[arg(long, default_value_t = 2)]
+    pub(crate) connections: usize,
+    /// Connections that ask hostile queries.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) hostile: usize,
+    /// Memory that the server is told to keep within; more at the peak is a failure.
+    #[arg(long, default_value_t = 4096)]
+    pub(crate) memory_mib: u64,
 }
 
 /// A signal of OTLP.

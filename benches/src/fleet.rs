@@ -1,5 +1,7 @@
 //! The series of a fleet of instances, and the values that they take: the same on every run.
 
+use std::ops::Range;
+
 /// One series: its label pairs, sorted by name, and how its values move.
 #[derive(Debug)]
 pub(crate) struct Series {
@@ -32,6 +34,22 @@ pub(crate) fn series(count: usize) -> Vec<Series> {
     (0..count)
         .map(|n| one(n / AN_INSTANCE, n % AN_INSTANCE, n as u64))
         .collect()
+}
+
+/// Series with numbers of their own, of a metric and a lane.
+pub(crate) fn fresh(metric: &str, lane: usize, numbers: Range<usize>) -> Vec<Series> {
+    let series = |n: usize| Series {
+        labels: vec![
+            ("__name__", metric.to_owned()),
+            ("instance", format!("10.1.0.{}:9100", n % 250)),
+            ("job", format!("overload-{lane}")),
+            ("n", format!("series-{n}")),
+        ],
+        motion: Motion::Counter,
+        seed: (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+        value: n as f64,
+    };
+    numbers.map(series).collect()
 }
 
 fn one(instance: usize, n: usize, seed: u64) -> Series {

@@ -39,6 +39,8 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// The most memory that it held at one time.
     pub(crate) peak_bytes: u64,
+    /// The memory that it holds now.
+    pub(crate) resident_bytes: u64,
 }
 
 impl Kind {
@@ -62,6 +64,15 @@ impl Kind {
 impl Subject {
     /// Starts a server; `None` when its program is not there.
     pub(crate) async fn start(kind: Kind, demarc: Option<&Path>) -> anyhow::Result<Option<Self>> {
+        Self::start_with(kind, demarc, &[]).await
+    }
+
+    /// As [`Self::start`], with variables in its environment.
+    pub(crate) async fn start_with(
+        kind: Kind,
+        demarc: Option<&Path>,
+        variables: &[(String, String)],
+    ) -> anyhow::Result<Option<Self>> {
         let Some(program) = program(kind, demarc) else {
             return Ok(None);
         };
@@ -71,6 +82,7 @@ impl Subject {
         command.args(arguments(kind, folder.path(), [http, grpc, otlp])?);
         let log = File::create(folder.path().join("log"))?;
         command
+            .envs(variables.iter().cloned())
             .stdout(log.try_clone()?)
             .stderr(log)
             .stdin(Stdio::null());
@@ -96,9 +108,7 @@ impl Subject {
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(());
             }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status}:\n{}", self.kind.name(), self.log());
-            }
+            self.check()?;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         bail!(
@@ -106,6 +116,14 @@ impl Subject {
             self.kind.name(),
             self.log()
         );
+    }
+
+    /// An error when the server has ended by itself.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{} ended with {status}:\n{}", self.kind.name(), self.log());
+        }
+        Ok(())
     }
 
     fn log(&self) -> String {
@@ -124,21 +142,16 @@ impl Subject {
         let mut ticks = || times.next().and_then(|word| word.parse::<u64>().ok());
         let (user, system) = (ticks().context("utime")?, ticks().context("stime")?);
         let status = std::fs::read_to_string(proc.join("status"))?;
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .and_then(|rest| {
-                rest.trim()
-                    .trim_end_matches(" kB")
-                    .trim()
-                    .parse::<u64>()
-                    .ok()
-            })
-            .context("VmHWM of /proc/<pid>/status")?;
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+            kib.with_context(|| format!("{name} of /proc/<pid>/status"))
+        };
         Ok(Usage {
             // Linux counts these in hundredths of a second whatever its own tick is.
             cpu: Duration::from_millis((user + system) * 10),
-            peak_bytes: peak * 1024,
+            peak_bytes: of("VmHWM:")? * 1024,
+            resident_bytes: of("VmRSS:")? * 1024,
         })
     }
 
