@@ -1,10 +1,11 @@
 # `make demo` and `make test` do all the set-up on a machine that has Rust and a C compiler.
 
-.PHONY: target/rca demo test check prerequisites build bench bench-ingest bench-query bench-rca bench-rca-all help
+.PHONY: target/rca demo test check fuzz prerequisites build bench bench-ingest bench-query bench-rca bench-rca-all help
 
 help:
 	@echo "make demo   build, start the engine and the lab, inject a fault, print the verdict"
 	@echo "make test   format, lints, unit, golden, crash and end-to-end tests"
+	@echo "make fuzz   libFuzzer against every decoder, the write-ahead log's reader and the parsers, 20 s each (needs a C++ compiler)"
 	@echo "make bench  criterion benchmarks (release build: about 25 minutes the first time)"
 	@echo "make bench-ingest  remote-write beside prometheus and victoria-metrics, OTLP alone (release build)"
 	@echo "make bench-query   the same queries to all three over the same data (release build)"
@@ -26,6 +27,10 @@ check: prerequisites
 
 test: check
 	cargo test --locked --workspace
+
+fuzz: prerequisites
+	@sh scripts/prerequisites.sh fuzz
+	scripts/fuzz.sh
 
 bench: prerequisites
 	cargo bench --locked -p demarc-benches

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Names what is missing on this machine, each with the command that installs it.
+# Names what is missing on this machine, each with the command that installs it; with `fuzz`, what fuzzing needs as well.
 missing=0
 
 need() {
@@ -11,6 +11,11 @@ need() {
 
 need cargo "Rust 1.95 or newer" "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
 need cc "a C compiler" "sudo apt-get install build-essential   (macOS: xcode-select --install)"
+
+# libFuzzer is written in it.
+if [ "${1:-}" = fuzz ]; then
+    need c++ "a C++ compiler" "sudo apt-get install build-essential   (macOS: xcode-select --install)"
+fi
 
 if command -v rustc >/dev/null 2>&1; then
     version=$(rustc --version | cut -d' ' -f2)

@@ -31,16 +31,16 @@ pub struct Payload {
 }
 
 /// What a request brought.
-enum Read {
+pub(crate) enum Read {
     Traces(Box<Traces>),
     Metrics(Box<Points>),
     Logs(Records),
 }
 
 /// A request that was read, with what it took.
-struct Taken {
-    read: Read,
-    repaired: usize,
+pub(crate) struct Taken {
+    pub(crate) read: Read,
+    pub(crate) repaired: usize,
     // Held until the rows are written.
     admission: Admission,
 }
@@ -84,7 +84,7 @@ impl Ingest {
         })
     }
 
-    fn read(
+    pub(crate) fn read(
         &self,
         tenant: &TenantId,
         signal: Signal,

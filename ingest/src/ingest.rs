@@ -60,12 +60,12 @@ pub struct Ingest {
 
 /// The metric points of a request.
 pub(crate) struct Points {
-    state: Arc<Tenant>,
-    collected: Collected,
+    pub(crate) state: Arc<Tenant>,
+    pub(crate) collected: Collected,
     seen: Vec<Observation>,
-    tally: Tally,
+    pub(crate) tally: Tally,
     /// What they have added to sums.
-    added: Added,
+    pub(crate) added: Added,
 }
 
 #[derive(Debug, Default)]

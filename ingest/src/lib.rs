@@ -25,6 +25,7 @@ mod origin;
 mod pairing;
 mod receipt;
 mod registry;
+mod rehearse;
 mod remote_write;
 mod resource;
 mod rules;

@@ -66,7 +66,7 @@ impl Ingest {
         Ok(written)
     }
 
-    fn read_remote_write(
+    pub(crate) fn read_remote_write(
         &self,
         tenant: &TenantId,
         version: RemoteWrite,

@@ -53,4 +53,5 @@ pub use scan::{Columns as SampleColumns, Fragment, Part, Stretch, Wanted};
 pub use schema::Table;
 pub use snapshot::{DataFile, MetricMetadata, SampleFilter, SampleStretch, Snapshot};
 pub use store::Store;
+pub use wal::{LogItem, LogSegment, read_log_segment};
 pub use window::{Edge, Resolution, Window, Windows, is_reset, is_restarted};

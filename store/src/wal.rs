@@ -22,11 +22,14 @@
 
 mod body;
 mod codec;
+mod inspect;
 mod mark;
 mod points;
 mod recovery;
 mod segment;
 mod writer;
+
+pub use inspect::{LogItem, LogSegment, read_log_segment};
 
 pub(crate) use body::{Body, Payload};
 pub(crate) use codec::{Item, push_record, scan, segment_header};
