@@ -1,6 +1,10 @@
 //! Label sets of series, and the matchers that select them.
 
-use std::{cmp::Ordering, fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 /// The label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";
@@ -177,23 +181,72 @@ impl<'a> Iterator for Sized<'a> {
 impl ExactSizeIterator for Sized<'_> {}
 
 impl fmt::Display for Labels {
-    /// `metric{name="value",...}` with values escaped as Go does, as Prometheus prints series.
+    /// `metric{name="value",...}` as Prometheus prints series: values are escaped as Go does, and names that PromQL could not
+    /// read otherwise are quoted, that of the metric within the braces.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.metric())?;
+        let metric = self.metric();
+        let is_outside = is_plain_metric(metric);
+        if is_outside {
+            f.write_str(metric)?;
+        }
         let mut others = self
             .iter()
             .filter(|(name, _)| *name != METRIC_NAME)
             .peekable();
-        if others.peek().is_none() && !self.metric().is_empty() {
+        if others.peek().is_none() && is_outside {
             return Ok(());
         }
         f.write_str("{")?;
-        for (at, (name, value)) in others.enumerate() {
-            let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{name}={value:?}")?;
+        let mut comma = "";
+        if !is_outside && !metric.is_empty() {
+            quote(metric, f)?;
+            comma = ", ";
+        }
+        for (name, value) in others {
+            f.write_str(comma)?;
+            comma = ", ";
+            if is_plain(name) {
+                f.write_str(name)?;
+            } else {
+                quote(name, f)?;
+            }
+            f.write_str("=")?;
+            quote(value, f)?;
         }
         f.write_str("}")
     }
+}
+
+/// Whether a label's name needs no quotes. Source: Prometheus, "Data model".
+fn is_plain(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(is_letter) && bytes.all(|b| is_letter(b) || b.is_ascii_digit())
+}
+
+/// The same of a metric's name, in which there may be colons.
+fn is_plain_metric(name: &str) -> bool {
+    is_plain(&name.replace(':', "_"))
+}
+
+/// Writes `text` as Go quotes it with `%q`.
+fn quote(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("\"")?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            '\n' => f.write_str("\\n")?,
+            '\r' => f.write_str("\\r")?,
+            '\t' => f.write_str("\\t")?,
+            '\u{7}' => f.write_str("\\a")?,
+            '\u{8}' => f.write_str("\\b")?,
+            '\u{b}' => f.write_str("\\v")?,
+            '\u{c}' => f.write_str("\\f")?,
+            _ if c.is_ascii_control() => write!(f, "\\x{:02x}", u32::from(c))?,
+            _ => f.write_char(c)?,
+        }
+    }
+    f.write_str("\"")
 }
 
 /// How a [`Matcher`] compares.
@@ -286,5 +339,7 @@ mod tests {
         let labels = Labels::from_pairs([(METRIC_NAME, "up"), ("job", "a\"b")]);
         assert_eq!(labels.to_string(), r#"up{job="a\"b"}"#);
         assert_eq!(Labels::default().to_string(), "{}");
+        let labels = Labels::from_pairs([(METRIC_NAME, "a.b"), ("c.d", "é\u{1}\n"), ("e", "f")]);
+        assert_eq!(labels.to_string(), r#"{"a.b", "c.d"="é\x01\n", e="f"}"#);
     }
 }
