@@ -1,9 +1,11 @@
 //! The body of a record: one tenant's batches.
 
+use std::panic;
+
 use arrow::{
     array::RecordBatch,
     error::ArrowError,
-    ipc::{reader::StreamReader, writer::StreamWriter},
+    ipc::{reader::StreamReader, root_as_message, writer::StreamWriter},
 };
 use demarc_proto::TenantId;
 
@@ -101,17 +103,50 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Body, String> {
         }
         let table = Table::ALL.get(usize::from(code)).copied();
         let table = table.ok_or_else(|| format!("unknown table number {code}"))?;
-        let batch = decode_batch(table, part).map_err(|error| error.to_string())?;
-        batches.push((table, batch));
+        batches.push((table, decode_batch(table, part)?));
     }
     Ok(Body { tenant, batches })
 }
 
-fn decode_batch(table: Table, ipc: &[u8]) -> Result<RecordBatch, ArrowError> {
+/// Reads the one batch of a stream. Arrow's reader takes it on trust that what a message says of lengths and places holds:
+/// what does not is refused before it allocates by it, or caught where it panics.
+fn decode_batch(table: Table, ipc: &[u8]) -> Result<RecordBatch, String> {
+    check_lengths(ipc)?;
+    let read = panic::catch_unwind(|| read_batch(table, ipc));
+    let batch = read.map_err(|_| "the batch contradicts itself".to_owned())?;
+    batch.map_err(|error| error.to_string())
+}
+
+fn read_batch(table: Table, ipc: &[u8]) -> Result<RecordBatch, ArrowError> {
     let mut reader = StreamReader::try_new(ipc, None)?;
     let batch = reader.next().transpose()?;
     let batch = batch.ok_or_else(|| ArrowError::IpcError("no batch in the stream".to_owned()))?;
+    // Every row of every table takes several bytes.
+    if batch.num_rows() > ipc.len() {
+        let what = format!("{} rows in {} bytes", batch.num_rows(), ipc.len());
+        return Err(ArrowError::IpcError(what));
+    }
     table.complete(batch)
+}
+
+/// Whether the messages of a stream are as long as they say. Source: Arrow, "Encapsulated message format".
+fn check_lengths(ipc: &[u8]) -> Result<(), String> {
+    const CONTINUATION: [u8; 4] = [0xff; 4];
+    let mut rest = ipc;
+    while !rest.is_empty() {
+        let mut len = take(&mut rest)?;
+        if len == CONTINUATION {
+            len = take(&mut rest)?;
+        }
+        let metadata = take_slice(&mut rest, u32::from_le_bytes(len) as usize)?;
+        if metadata.is_empty() {
+            break;
+        }
+        let message = root_as_message(metadata).map_err(|error| error.to_string())?;
+        let body = usize::try_from(message.bodyLength()).map_err(|error| error.to_string())?;
+        take_slice(&mut rest, body)?;
+    }
+    Ok(())
 }
 
 pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
@@ -132,6 +167,37 @@ mod tests {
     use arrow::array::{BinaryArray, Float64Array, Int64Array, StringArray};
 
     use super::*;
+
+    fn body() -> Vec<u8> {
+        let batch = RecordBatch::new_empty(Table::Changes.schema());
+        let payload = Payload::new(Table::Changes, &batch).unwrap();
+        let mut bytes = Vec::new();
+        encode(&TenantId::default(), &[&payload], &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn no_changed_byte_takes_memory_or_ends_the_process() {
+        let good = body();
+        assert!(decode(&good).is_ok());
+        for at in 0..good.len() {
+            for byte in [0, 0xff] {
+                let mut bytes = good.clone();
+                bytes[at] = byte;
+                if let Err(reason) = decode(&bytes) {
+                    assert!(!reason.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_claims_to_be_longer_than_it_is_is_refused_before_it_is_believed() {
+        let mut ipc = vec![0xff; 4];
+        ipc.extend_from_slice(&i32::MAX.to_le_bytes());
+        let error = decode_batch(Table::Changes, &ipc).unwrap_err();
+        assert_eq!(error, "the body ends early");
+    }
 
     #[test]
     fn a_record_of_an_older_version_has_nulls_in_later_columns() {
