@@ -12,7 +12,7 @@ use demarc_proto::{
         trace::v1::ExportTraceServiceRequest,
     },
 };
-use demarc_store::{Columns, Rows, Spans, Store, Table};
+use demarc_store::{Columns, Rows, Store, Table};
 use opentelemetry::metrics::Counter;
 use parking_lot::Mutex;
 use prost::Message;
@@ -21,17 +21,15 @@ use tokio::sync::mpsc;
 use crate::{
     Admission, IngestConfig, IngestError, Receipt, Signal,
     admission::Budget,
-    envelope::{Sender, groups},
+    envelope::groups,
     log::{self, Records},
     metric::{Added, MetricContext, Sink, points, resource_metrics},
-    origin::Origins,
-    pairing::{Pairing, observations},
+    pipeline::Pipeline,
     receipt::Tally,
     registry::{Registry, Tenant, minute},
     remote_write::Collected,
-    resource::Reported,
     rules::Rules,
-    span_metrics::{Room, SpanMetrics},
+    span_metrics::Room,
     time::Bounds,
     trace::{self, Traces},
     watch::Watch,
@@ -66,14 +64,6 @@ pub(crate) struct Points {
     pub(crate) tally: Tally,
     /// What they have added to sums.
     pub(crate) added: Added,
-}
-
-#[derive(Debug, Default)]
-struct Pipeline {
-    pairing: Pairing,
-    metrics: SpanMetrics,
-    origins: Origins,
-    reported: Reported,
 }
 
 impl Ingest {
@@ -134,7 +124,10 @@ impl Ingest {
             ..Columns::default()
         };
         self.append(tenant, columns, &Rows::default()).await?;
-        let seen = self.pipe(tenant, &spans, &read.resources);
+        let room = self.room(self.clock.now());
+        let mut pipeline = self.pipeline.lock();
+        let seen = pipeline.spans(tenant, &spans, &read.resources, room);
+        drop(pipeline);
         Ok(self.finish(seen, read.tally))
     }
 
@@ -272,11 +265,12 @@ impl Ingest {
         self.registry.forget_deleted(|id| self.store.series(id));
         let (seen, by_tenant) = {
             let mut pipeline = self.pipeline.lock();
-            let calls = pipeline
-                .pairing
-                .take(now.minus(wait), self.config.max_pending_calls);
-            pipeline.metrics.calls(&calls, self.room(now));
-            (observations(&calls), pipeline.metrics.rows(now))
+            pipeline.overdue(
+                now.minus(wait),
+                self.config.max_pending_calls,
+                self.room(now),
+            );
+            pipeline.take(now)
         };
         self.report(seen);
         let mut outcome = Ok(());
@@ -305,38 +299,6 @@ impl Ingest {
             bounds: self.bounds(tenant, signal),
             now: self.clock.now(),
         }
-    }
-
-    /// Counts spans, looks for their other sides, and notes their resources, each given with the place of its first span.
-    fn pipe(
-        &self,
-        tenant: &TenantId,
-        spans: &Spans,
-        resources: &[(usize, Sender)],
-    ) -> Vec<Observation> {
-        let now = self.clock.now();
-        let room = self.room(now);
-        let mut pipeline = self.pipeline.lock();
-        let Pipeline {
-            pairing,
-            metrics,
-            origins,
-            reported,
-        } = &mut *pipeline;
-        let metrics = metrics.of(tenant);
-        let mut seen = Vec::new();
-        let ends = resources.iter().skip(1).map(|(first, _)| *first);
-        for ((first, sender), end) in resources.iter().zip(ends.chain([spans.len()])) {
-            let Sender { resource, entities } = sender;
-            let at = spans.view(*first).start();
-            seen.extend(reported.observe(tenant, (resource, entities.clone()), at));
-            let origin = origins.of(tenant, resource);
-            for span in (*first..end).map(|at| spans.view(at)) {
-                pairing.add(&origin, span, now);
-                metrics.span(&origin, span, room);
-            }
-        }
-        seen
     }
 
     /// Appends rows as far as the tenant's rate allows.

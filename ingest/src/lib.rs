@@ -23,6 +23,7 @@ mod metric;
 mod naming;
 mod origin;
 mod pairing;
+mod pipeline;
 mod receipt;
 mod registry;
 mod rehearse;

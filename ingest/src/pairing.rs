@@ -1,21 +1,19 @@
 //! Finds the two sides of each call: a client span and the server span that is its child.
 
 mod peer;
+mod sums;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    hash::BuildHasherDefault,
     sync::Arc,
 };
 
-use demarc_proto::{
-    CallObservation, CallSide, Nanos, Observation, Peer, SpanId, TenantId, TimeRange, TraceId,
-};
+use demarc_proto::{CallSide, Nanos, Peer, SpanId, TenantId, TraceId};
 use demarc_store::{SpanKind, SpanStatus, SpanView};
-use xxhash_rust::xxh3::xxh3_128;
 
-use self::peer::Named;
-use crate::{origin::Origin, registry::ByKey, span_metrics::Trace};
+pub(crate) use self::{peer::Named, sums::Sums};
+
+use crate::{origin::Origin, span_metrics::Trace};
 
 /// One call as far as it is known.
 #[derive(Clone, Debug)]
@@ -46,10 +44,9 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    fn of(origin: &Arc<Origin>, span: SpanView<'_>) -> Self {
+    fn of(origin: &Arc<Origin>, span: SpanView<'_>, named: &Named<'_>) -> Self {
         let kind = span.kind();
-        let is_client = matches!(kind, SpanKind::Client | SpanKind::Producer);
-        let named = Named::of(span);
+        let is_client = Role::of(kind) == Some(Role::Client);
         Self {
             origin: Arc::clone(origin),
             failed: span.status() == SpanStatus::Error,
@@ -89,196 +86,47 @@ pub(crate) struct Pairing {
 }
 
 impl Pairing {
-    /// Takes a span in. Spans that are no side of a call are left aside.
-    pub(crate) fn add(&mut self, origin: &Arc<Origin>, span: SpanView<'_>, now: Nanos) {
-        let side = || Some(Box::new(Side::of(origin, span)));
-        match span.kind() {
-            SpanKind::Client | SpanKind::Producer => {
-                self.entry((span.trace_id(), span.span_id()), now).client = side();
+    /// Takes a span in. Returns the call that it completes. Spans that are no side of a call are left aside.
+    pub(crate) fn add(
+        &mut self,
+        origin: &Arc<Origin>,
+        span: SpanView<'_>,
+        named: &Named<'_>,
+        now: Nanos,
+    ) -> Option<Call> {
+        let role = Role::of(span.kind())?;
+        let client = match role {
+            Role::Client => span.span_id(),
+            // Without a parent it is a root; its own id keeps it apart from every client span.
+            Role::Server => span.parent_span_id().unwrap_or(span.span_id()),
+        };
+        let side = Box::new(Side::of(origin, span, named));
+        match self.pending.entry((span.trace_id(), client)) {
+            Entry::Occupied(waiting) if waiting.get().lacks_only(role) => {
+                let mut call = waiting.remove();
+                *call.side(role) = Some(side);
+                Some(call)
             }
-            SpanKind::Server | SpanKind::Consumer => {
-                // Without a parent it is a root; its own id keeps it apart from every client span.
-                let client = span.parent_span_id().unwrap_or(span.span_id());
-                self.entry((span.trace_id(), client), now).server = side();
+            entry => {
+                let call = entry.or_insert(Call {
+                    client: None,
+                    server: None,
+                    arrived: now,
+                });
+                *call.side(role) = Some(side);
+                None
             }
-            SpanKind::Internal | SpanKind::Unspecified => {}
         }
     }
 
-    fn entry(&mut self, key: (TraceId, SpanId), now: Nanos) -> &mut Call {
-        self.pending.entry(key).or_insert(Call {
-            client: None,
-            server: None,
-            arrived: now,
-        })
-    }
-
-    /// The calls that are complete, and those whose first side arrived by `deadline`. Beyond `max_pending`, all of them.
+    /// The calls whose first side arrived by `deadline`, as far as they are known. Beyond `max_pending`, all of them.
     pub(crate) fn take(&mut self, deadline: Nanos, max_pending: usize) -> Vec<Call> {
         let is_over_full = self.pending.len() > max_pending;
-        let is_due = |call: &Call| {
-            let is_complete = call.client.is_some() && call.server.is_some();
-            is_complete || call.arrived <= deadline || is_over_full
-        };
         self.pending
-            .extract_if(|_, call| is_due(call))
+            .extract_if(|_, call| call.arrived <= deadline || is_over_full)
             .map(|(_, call)| call)
             .collect()
     }
-}
-
-/// Sums up calls between the same sides into observations, in a defined order.
-pub(crate) fn observations(calls: &[Call]) -> Vec<Observation> {
-    let mut sums: HashMap<u128, (String, CallObservation), BuildHasherDefault<ByKey>> =
-        HashMap::default();
-    let mut scratch = Vec::new();
-    for call in calls {
-        let Some(measured) = Measured::of(call) else {
-            continue;
-        };
-        match sums.entry(key(call, &mut scratch)) {
-            Entry::Occupied(mut sum) => measured.add_to(&mut sum.get_mut().1),
-            Entry::Vacant(place) => {
-                if let Some(first) = observation(call, measured) {
-                    place.insert((name(call), first));
-                }
-            }
-        }
-    }
-    let mut sums: Vec<(String, CallObservation)> = sums.into_values().collect();
-    sums.sort_by(|a, b| a.0.cmp(&b.0));
-    let observations = sums.into_iter().map(|(_, sum)| sum);
-    observations.map(Observation::Calls).collect()
-}
-
-/// What is summed up of calls.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    window: TimeRange,
-    errors: u64,
-    client_duration_ns: u64,
-    server_duration_ns: u64,
-}
-
-impl Measured {
-    fn of(call: &Call) -> Option<Self> {
-        let first = call.client.as_ref().or(call.server.as_ref())?;
-        let duration = |side: &Option<Box<Side>>| {
-            let side = side.as_ref();
-            side.map_or(0, |side| side.duration_ns.unsigned_abs())
-        };
-        Some(Self {
-            window: TimeRange::new(first.start, Nanos(first.start.0.saturating_add(1)))?,
-            errors: u64::from(first.failed),
-            client_duration_ns: duration(&call.client),
-            server_duration_ns: duration(&call.server),
-        })
-    }
-
-    fn add_to(self, sum: &mut CallObservation) {
-        let start = sum.window.start().min(self.window.start());
-        let end = sum.window.end().max(self.window.end());
-        sum.window = TimeRange::new(start, end).unwrap_or(sum.window);
-        sum.count += 1;
-        sum.errors += self.errors;
-        sum.client_duration_ns += self.client_duration_ns;
-        sum.server_duration_ns += self.server_duration_ns;
-    }
-}
-
-fn observation(call: &Call, measured: Measured) -> Option<CallObservation> {
-    let client = call.client.as_ref();
-    let server = match (&call.server, client) {
-        (Some(server), _) => Peer::Instrumented(server.call_side()),
-        (None, Some(client)) => client.peer.clone()?,
-        (None, None) => return None,
-    };
-    Some(CallObservation {
-        window: measured.window,
-        client: client.map(|side| side.call_side()),
-        alias: match server {
-            Peer::Instrumented(_) => {
-                let own = call.server.as_ref().and_then(|side| side.peer.clone());
-                let named = client.and_then(|side| side.peer.clone());
-                named.or(own).map(Box::new)
-            }
-            _ => None,
-        },
-        server,
-        count: 1,
-        errors: measured.errors,
-        client_duration_ns: measured.client_duration_ns,
-        server_duration_ns: measured.server_duration_ns,
-    })
-}
-
-/// The same for calls between the same sides, and for no others.
-fn key(call: &Call, scratch: &mut Vec<u8>) -> u128 {
-    scratch.clear();
-    for side in [&call.client, &call.server] {
-        scratch.push(u8::from(side.is_some()));
-        if let Some(side) = side {
-            scratch.extend_from_slice(&side.origin.key.to_le_bytes());
-            scratch.extend_from_slice(side.operation.as_bytes());
-            scratch.push(0xff);
-        }
-    }
-    if let (Some(client), None) = (&call.client, &call.server) {
-        push_peer(scratch, client.peer.as_ref());
-    }
-    xxh3_128(scratch)
-}
-
-fn push_peer(scratch: &mut Vec<u8>, peer: Option<&Peer>) {
-    let (kind, texts) = match peer {
-        // A side that is seen is no peer by name.
-        None | Some(Peer::Instrumented(_)) => (0, [None, None, None]),
-        Some(Peer::Database {
-            system,
-            namespace,
-            address,
-        }) => (1, [Some(system), namespace.as_ref(), address.as_ref()]),
-        Some(Peer::Messaging {
-            system,
-            destination,
-        }) => (2, [Some(system), Some(destination), None]),
-        Some(Peer::Remote { address }) => (3, [Some(address), None, None]),
-    };
-    scratch.push(kind);
-    for text in texts {
-        scratch.push(u8::from(text.is_some()));
-        scratch.extend_from_slice(text.map_or(&[], |text| text.as_bytes()));
-        scratch.push(0xff);
-    }
-}
-
-/// What observations are sorted by.
-fn name(call: &Call) -> String {
-    let side = |side: &Option<Box<Side>>| match side {
-        None => String::new(),
-        Some(side) => {
-            let resource: Vec<String> = side
-                .origin
-                .resource
-                .iter()
-                .map(|(key, value)| format!("{key}={}", value.text()))
-                .collect();
-            format!(
-                "{}\u{1}{}\u{1}{}",
-                side.origin.tenant,
-                side.operation,
-                resource.join("\u{1}")
-            )
-        }
-    };
-    let peer = match &call.server {
-        Some(_) => side(&call.server),
-        None => format!(
-            "{:?}",
-            call.client.as_ref().and_then(|client| client.peer.clone())
-        ),
-    };
-    format!("{}\u{2}{peer}", side(&call.client))
 }
 
 /// A call as an edge between two names.
@@ -290,7 +138,41 @@ pub(crate) struct Edge<'a> {
     pub(crate) connection_type: &'static str,
 }
 
+/// Which side of a call a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Client,
+    Server,
+}
+
+impl Role {
+    /// `None` when it is no side of a call.
+    pub(crate) fn of(kind: SpanKind) -> Option<Self> {
+        match kind {
+            SpanKind::Client | SpanKind::Producer => Some(Self::Client),
+            SpanKind::Server | SpanKind::Consumer => Some(Self::Server),
+            SpanKind::Internal | SpanKind::Unspecified => None,
+        }
+    }
+}
+
 impl Call {
+    /// The place of the calling or of the called side.
+    fn side(&mut self, role: Role) -> &mut Option<Box<Side>> {
+        match role {
+            Role::Client => &mut self.client,
+            Role::Server => &mut self.server,
+        }
+    }
+
+    /// Whether only the other side is missing.
+    fn lacks_only(&self, role: Role) -> bool {
+        match role {
+            Role::Client => self.client.is_none() && self.server.is_some(),
+            Role::Server => self.server.is_none() && self.client.is_some(),
+        }
+    }
+
     /// Whose call it is: that of the calling side, else of the called one.
     pub(crate) fn tenant(&self) -> Option<&TenantId> {
         let first = self.client.as_ref().or(self.server.as_ref());

@@ -12,7 +12,7 @@ use std::{
 };
 
 use demarc_proto::{Labels, Millis, Nanos, TenantId};
-use demarc_store::{MetricRows, SpanKind, SpanView};
+use demarc_store::{MetricRows, SpanView};
 use xxhash_rust::xxh3::xxh3_128;
 
 pub(crate) use latency::Trace;
@@ -120,18 +120,15 @@ impl SpanMetrics {
 }
 
 impl TenantMetrics {
-    /// Counts a span under its service, operation, kind, status, and the peer that it names.
-    pub(crate) fn span(&mut self, origin: &Origin, span: SpanView<'_>, room: Room) {
-        let kind = span.kind();
-        let is_client = matches!(kind, SpanKind::Client | SpanKind::Producer);
-        let peer = span.attribute("peer.service").filter(|_| is_client);
+    /// Counts a span under its service, operation, kind, status, and the peer that it names, empty for none.
+    pub(crate) fn span(&mut self, origin: &Origin, span: SpanView<'_>, peer: &str, room: Room) {
         let own = [
             &origin.service,
             &origin.namespace,
             span.name(),
-            kind.as_str(),
+            span.kind().as_str(),
             span.status().as_str(),
-            peer.unwrap_or_default(),
+            peer,
         ];
         let mut shared = own;
         shared[2] = "other";

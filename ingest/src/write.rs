@@ -131,6 +131,7 @@ impl Ingest {
         admission: &mut Admission,
     ) -> Result<Collected, IngestError> {
         let mut collector = self.collector(tenant, state, admission);
+        collector.expect(plain.len());
         let read = version.read(plain, &mut collector);
         let collected = collector.finish();
         match read {

@@ -5,7 +5,7 @@ use demarc_store::SpanView;
 
 /// The attributes of a span that name its other side.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Named<'a> {
+pub(crate) struct Named<'a> {
     service: Option<&'a str>,
     server: [Option<&'a str>; 3],
     server_port: [Option<&'a str>; 2],
@@ -28,9 +28,13 @@ fn told(texts: &[Option<&str>]) -> Option<String> {
 }
 
 impl<'a> Named<'a> {
-    pub(super) fn of(span: SpanView<'a>) -> Self {
+    pub(crate) fn of(span: SpanView<'a>) -> Self {
         let mut named = Self::default();
         for (key, text) in span.attributes() {
+            // Most attributes are told apart by the first letter.
+            if !key.starts_with(['p', 's', 'n', 'd', 'm']) {
+                continue;
+            }
             let place = match key {
                 "peer.service" => &mut named.service,
                 "server.address" => &mut named.server[0],
@@ -51,6 +55,11 @@ impl<'a> Named<'a> {
             *place = Some(text);
         }
         named
+    }
+
+    /// The attribute `peer.service`.
+    pub(crate) fn service(&self) -> Option<&'a str> {
+        self.service
     }
 
     /// What a span calls its other side. Source: Tempo, `peer_attributes`.

@@ -20,6 +20,9 @@ use crate::{
     watch::Watch,
 };
 
+/// Series by the hash of their labels' bytes.
+type ByLabels = HashMap<u128, Known, BuildHasherDefault<ByKey>>;
+
 /// What a request brought, in columns.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
@@ -27,7 +30,7 @@ pub(crate) struct Collected {
     /// Histograms and exemplars, by series.
     pub(crate) metrics: Vec<MetricRows>,
     /// What is to be remembered once all of it is durable.
-    pub(crate) known: Vec<(u128, Known)>,
+    pub(crate) known: ByLabels,
     /// What the topology is to be told then.
     pub(crate) seen: Vec<Observation>,
     pub(crate) written: Written,
@@ -46,7 +49,7 @@ pub(crate) struct Collector<'a> {
     /// The resource that the values come from, where the protocol has such.
     resource: Option<Arc<Attributes>>,
     /// Series that had values in this request already.
-    touched: HashMap<u128, Known, BuildHasherDefault<ByKey>>,
+    touched: ByLabels,
     admission: &'a mut Admission,
     new_series: usize,
     /// Series that the store may get.
@@ -66,6 +69,9 @@ pub(crate) struct Moment<'a> {
     /// Series that the store may get.
     pub(crate) series_left: usize,
 }
+
+/// Bytes of a request for which room for one series is made: about what one takes with a single sample.
+const BYTES_PER_SERIES: usize = 128;
 
 /// The state of one series while its values are taken.
 struct Cursor<'a> {
@@ -111,7 +117,7 @@ impl<'a> Collector<'a> {
             version: tenant.version(),
             watch: now.watch,
             resource: None,
-            touched: HashMap::default(),
+            touched: ByLabels::default(),
             admission,
             new_series: 0,
             series_left: now.series_left,
@@ -119,6 +125,11 @@ impl<'a> Collector<'a> {
             tally: Tally::default(),
             collected: Collected::default(),
         }
+    }
+
+    /// Makes room for the series of a request of so many bytes.
+    pub(crate) fn expect(&mut self, bytes: usize) {
+        self.touched.reserve(bytes / BYTES_PER_SERIES);
     }
 
     /// Takes memory for what is about to be kept.
@@ -150,7 +161,7 @@ impl<'a> Collector<'a> {
 
     pub(crate) fn finish(mut self) -> Collected {
         self.collected.written.rejected = self.tally.into_receipt().rejected;
-        self.collected.known = self.touched.into_iter().collect();
+        self.collected.known = self.touched;
         self.collected
     }
 

@@ -1,7 +1,5 @@
 //! How long things took, in classic and in exponential buckets, with an example for each bucket.
 
-use std::collections::BTreeMap;
-
 use demarc_proto::{Nanos, SpanId, TraceId};
 use demarc_store::{Buckets, Histogram, SpanView};
 
@@ -43,49 +41,74 @@ pub(super) struct Example {
 /// Durations since the start of the process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latency {
-    /// Durations up to each bound.
-    pub(super) buckets: [f64; BOUNDS.len()],
+    /// Durations in each classic bucket; those of the last are beyond all bounds.
+    classic: [f64; BOUNDS.len() + 1],
     pub(super) count: f64,
     pub(super) sum: f64,
     zero: f64,
-    exponential: BTreeMap<i32, f64>,
-    /// The newest duration of each classic bucket since the last time that they were taken.
-    examples: BTreeMap<usize, Example>,
+    exponential: Exponential,
+    /// The newest duration of each classic bucket since the last time that they were taken; empty when there is none.
+    examples: Vec<Option<Example>>,
+}
+
+/// Consecutive exponential buckets, as many as there are between the shortest and the longest duration.
+#[derive(Clone, Debug, Default)]
+struct Exponential {
+    first: i32,
+    counts: Vec<f64>,
+}
+
+impl Exponential {
+    fn add(&mut self, index: i32) {
+        if self.counts.is_empty() {
+            self.first = index;
+        }
+        if index < self.first {
+            let before = self.first.abs_diff(index) as usize;
+            self.counts.splice(0..0, std::iter::repeat_n(0.0, before));
+            self.first = index;
+        }
+        let at = index.abs_diff(self.first) as usize;
+        if at >= self.counts.len() {
+            self.counts.resize(at + 1, 0.0);
+        }
+        self.counts[at] += 1.0;
+    }
 }
 
 impl Latency {
     pub(super) fn observe(&mut self, duration_ns: i64, trace: Trace) {
         let seconds = duration_ns.max(0) as f64 / 1e9;
-        for (bucket, bound) in self.buckets.iter_mut().zip(BOUNDS) {
-            if seconds <= bound {
-                *bucket += 1.0;
-            }
-        }
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        self.classic[bucket] += 1.0;
         self.count += 1.0;
         self.sum += seconds;
         match index(seconds) {
-            Some(index) => *self.exponential.entry(index).or_default() += 1.0,
+            Some(index) => self.exponential.add(index),
             None => self.zero += 1.0,
         }
-        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
-        self.examples.insert(bucket, Example { seconds, trace });
+        if self.examples.is_empty() {
+            self.examples.resize(self.classic.len(), None);
+        }
+        self.examples[bucket] = Some(Example { seconds, trace });
     }
 
-    /// Examples by the classic bucket that holds them, those of before gone.
-    pub(super) fn take_examples(&mut self) -> BTreeMap<usize, Example> {
+    /// Durations up to each bound, and last those of any length.
+    pub(super) fn cumulative(&self) -> [f64; BOUNDS.len() + 1] {
+        let mut sum = 0.0;
+        self.classic.map(|count| {
+            sum += count;
+            sum
+        })
+    }
+
+    /// Examples by the classic bucket that holds them, those of before gone. Empty when there are none.
+    pub(super) fn take_examples(&mut self) -> Vec<Option<Example>> {
         std::mem::take(&mut self.examples)
     }
 
     /// All durations as a native histogram.
     pub(super) fn native(&self) -> Histogram {
-        let first = self.exponential.keys().next().copied();
-        let last = self.exponential.keys().next_back().copied();
-        let counts = match (first, last) {
-            (Some(first), Some(last)) => (first..=last)
-                .map(|index| self.exponential.get(&index).copied().unwrap_or_default())
-                .collect(),
-            _ => Vec::new(),
-        };
         Histogram {
             count: self.count,
             sum: self.sum,
@@ -93,8 +116,8 @@ impl Latency {
             zero_threshold: 1e-9,
             zero_count: self.zero,
             positive: Buckets {
-                offset: first.unwrap_or_default(),
-                counts,
+                offset: self.exponential.first,
+                counts: self.exponential.counts.clone(),
             },
             ..Histogram::default()
         }
@@ -138,6 +161,16 @@ mod tests {
     }
 
     #[test]
+    fn exponential_buckets_grow_to_both_sides() {
+        let mut buckets = Exponential::default();
+        for index in [3, 5, 1, 3] {
+            buckets.add(index);
+        }
+        assert_eq!(buckets.first, 1);
+        assert_eq!(buckets.counts, [1.0, 0.0, 2.0, 0.0, 1.0]);
+    }
+
+    #[test]
     fn both_kinds_of_buckets_count_the_same() {
         let trace = Trace {
             trace_id: TraceId::from_bytes(&[1; 16]).unwrap(),
@@ -151,8 +184,9 @@ mod tests {
         let native = latency.native();
         let all: f64 = native.positive.counts.iter().sum();
         assert_eq!(all + native.zero_count, latency.count);
-        assert_eq!((latency.buckets[0], latency.buckets[15]), (1.0, 3.0));
-        assert_eq!(latency.take_examples().len(), 3);
+        let classic = latency.cumulative();
+        assert_eq!((classic[0], classic[15], classic[16]), (1.0, 3.0, 4.0));
+        assert_eq!(latency.take_examples().iter().flatten().count(), 3);
         assert!(latency.take_examples().is_empty());
     }
 }

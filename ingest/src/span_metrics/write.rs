@@ -3,7 +3,7 @@
 use demarc_proto::{Labels, METRIC_NAME, Millis};
 use demarc_store::{MetricKind, MetricRows, Sample};
 
-use super::latency::{BOUNDS, Latency};
+use super::latency::{BOUNDS, Example, Latency};
 
 /// Writes the metrics of one label set.
 pub(super) struct Writer<'a> {
@@ -28,14 +28,13 @@ impl<'a> Writer<'a> {
         }
         let bucket = format!("{name}_bucket");
         let examples = latency.take_examples();
-        let values = latency.buckets.iter().chain([&latency.count]);
-        for (at, value) in values.enumerate() {
+        for (at, value) in latency.cumulative().into_iter().enumerate() {
             let le = BOUNDS
                 .get(at)
                 .map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            let row = self.push(&bucket, Some(&le), MetricKind::Histogram, *value);
-            row.exemplars
-                .extend(examples.get(&at).map(|example| example.exemplar()));
+            let row = self.push(&bucket, Some(&le), MetricKind::Histogram, value);
+            let example = examples.get(at).and_then(Option::as_ref);
+            row.exemplars.extend(example.map(Example::exemplar));
         }
         self.push(
             &format!("{name}_sum"),
@@ -55,10 +54,7 @@ impl<'a> Writer<'a> {
             labels,
             kind: MetricKind::Histogram,
             histograms: vec![(self.time, latency.native())],
-            exemplars: examples
-                .values()
-                .map(|example| example.exemplar())
-                .collect(),
+            exemplars: examples.iter().flatten().map(Example::exemplar).collect(),
             ..MetricRows::default()
         });
     }
