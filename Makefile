@@ -8,7 +8,7 @@ help:
 	@echo "make fuzz   libFuzzer against every decoder, the write-ahead log's reader and the parsers, 20 s each (needs a C++ compiler)"
 	@echo "make bench  criterion benchmarks (release build: about 25 minutes the first time)"
 	@echo "make bench-ingest  remote-write beside prometheus and victoria-metrics, OTLP alone (release build)"
-	@echo "make bench-query   the same queries to all three over the same data (release build)"
+	@echo "make bench-query   the same queries to all three over the same data, 64 dashboards at once (release build)"
 	@echo "make bench-rca  the recorded faults in ../shared/rca: predictions, their score (docs/accuracy.md; release build)"
 	@echo "make bench-rca-all  the same with late and early onsets, forgotten calls, sampled traces, without logs or spans, in peace; reliability of the confidence"
 
@@ -43,6 +43,7 @@ bench-ingest: prerequisites
 bench-query: prerequisites
 	cargo build --locked --release -p demarc -p demarc-benches
 	target/release/demarc-bench query
+	target/release/demarc-bench dashboards --series 30000
 
 RCA = ../shared/rca
 
