@@ -124,6 +124,44 @@ async fn what_prometheus_scrapes_arrives_whole() {
     })
     .await;
     assert_eq!(kind, "counter");
+    host_is_in_the_graph(&server).await;
+}
+
+/// The scraped host, its interfaces and disks are entities, and none of its metrics is left over.
+async fn host_is_in_the_graph(server: &Server) {
+    // The operator sees every tenant's machines.
+    let name = name_of_host(server).await;
+    let id = format!("host:{name}");
+    let topology = eventually(|| async {
+        let (_, answer) = server.get("operator", "/api/v1/topology").await;
+        let entities = answer["data"]["entities"].as_array()?;
+        let is_there = entities.iter().any(|one| one["id"] == json!(id));
+        is_there.then_some(answer)
+    })
+    .await;
+    // Its interfaces and disks are its own, and nothing hangs loose.
+    for one in topology["data"]["entities"].as_array().unwrap() {
+        let relations = topology["data"]["relations"].as_array().unwrap();
+        let is_tied =
+            |relation: &Value| relation["from"] == one["id"] && relation["to"] == json!(id);
+        assert!(
+            one["id"] == json!(id) || relations.iter().any(is_tied),
+            "{one}"
+        );
+    }
+    let (_, problems) = server.get("operator", "/api/v1/topology/problems").await;
+    let unmapped = &problems["data"]["unmappedMetrics"];
+    assert_eq!(unmapped, &json!([]), "{unmapped}");
+    assert_eq!(problems["data"]["conflicts"], json!([]));
+}
+
+/// The name that the scraped host gives itself.
+async fn name_of_host(server: &Server) -> String {
+    let (_, answer) = server
+        .get("default", "/api/v1/query?query=node_uname_info")
+        .await;
+    let name = &answer["data"]["result"][0]["metric"]["nodename"];
+    name.as_str().unwrap().to_owned()
 }
 
 /// A native histogram of body sizes, as of now.
