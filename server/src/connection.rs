@@ -127,17 +127,20 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 number += 1;
-                if !socket.has_room() {
+                let Some(activity) = socket.admit(number) else {
                     // Every connection is at work: the newest has to come again.
                     continue;
-                }
+                };
                 let (socket, stop) = (Arc::clone(&socket), stop.clone());
-                tasks.spawn(async move { socket.connection(number, stream, stop).await });
+                tasks.spawn(async move {
+                    socket.talk(stream, &activity, stop).await;
+                    socket.open.lock().remove(&number);
+                });
             }
             Err(error) => {
                 // Out of file descriptors, most likely: an idle connection gives its own back.
                 warn!(%error, "connection was not accepted");
-                socket.evict();
+                evict(&mut socket.open.lock());
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -170,8 +173,11 @@ struct Socket {
     config: SocketsConfig,
     tls: Tls,
     router: Router,
-    open: Mutex<HashMap<u64, Arc<Activity>>>,
+    open: Mutex<Open>,
 }
+
+/// The connections that may go on, by number.
+type Open = HashMap<u64, Arc<Activity>>;
 
 /// What a connection is doing.
 struct Activity {
@@ -183,6 +189,15 @@ struct Activity {
 }
 
 impl Activity {
+    fn new() -> Self {
+        Self {
+            requests: AtomicUsize::new(0),
+            last: Mutex::new(None),
+            since: Instant::now(),
+            close: CancellationToken::new(),
+        }
+    }
+
     fn idle_since(&self) -> Option<Instant> {
         let is_busy = self.requests.load(Ordering::Acquire) > 0;
         (!is_busy).then(|| self.last.lock().unwrap_or(self.since))
@@ -223,16 +238,19 @@ impl Drop for Working {
 }
 
 impl Socket {
-    async fn connection(&self, number: u64, stream: TcpStream, stop: CancellationToken) {
-        let activity = Arc::new(Activity {
-            requests: AtomicUsize::new(0),
-            last: Mutex::new(None),
-            since: Instant::now(),
-            close: CancellationToken::new(),
-        });
-        self.open.lock().insert(number, Arc::clone(&activity));
-        self.talk(stream, &activity, stop).await;
-        self.open.lock().remove(&number);
+    /// Counts one more connection, where need be in the place of an idle one; `None` when all are
+    /// at work.
+    ///
+    /// Counted here and not in the connection's own task, which may run only after many more have
+    /// been accepted.
+    fn admit(&self, number: u64) -> Option<Arc<Activity>> {
+        let mut open = self.open.lock();
+        if open.len() >= self.config.max_connections && !evict(&mut open) {
+            return None;
+        }
+        let activity = Arc::new(Activity::new());
+        open.insert(number, Arc::clone(&activity));
+        Some(activity)
     }
 
     async fn talk(&self, stream: TcpStream, activity: &Arc<Activity>, stop: CancellationToken) {
@@ -260,26 +278,17 @@ impl Socket {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+}
 
-    /// Whether one more may be open, where need be in the place of an idle one.
-    fn has_room(&self) -> bool {
-        let is_full = self.open.lock().len() >= self.config.max_connections;
-        !is_full || self.evict()
-    }
-
-    /// Closes the connection that has been idle longest; `false` when all are at work.
-    fn evict(&self) -> bool {
-        let open = self.open.lock();
-        let idle = open
-            .values()
-            .filter(|activity| !activity.close.is_cancelled())
-            .filter_map(|activity| Some((activity.idle_since()?, activity)));
-        match idle.min_by_key(|(since, _)| *since) {
-            Some((_, activity)) => activity.close.cancel(),
-            None => return false,
-        }
-        true
-    }
+/// Ends the connection that has been idle longest; `false` when all are at work.
+fn evict(open: &mut Open) -> bool {
+    let idle = open
+        .iter()
+        .filter_map(|(number, activity)| Some((activity.idle_since()?, *number)));
+    let longest = idle.min().and_then(|(_, number)| open.remove(&number));
+    longest
+        .inspect(|activity| activity.close.cancel())
+        .is_some()
 }
 
 async fn answer(
