@@ -190,7 +190,7 @@ fn the_labels_of_a_series_are_read_apart_from_what_follows() {
         ("{} 5", "{}", " 5"),
         ("up@st _ 1", "up", "@st _ 1"),
         ("up {{count:1}}", "up", " {{count:1}}"),
-        ("{\"a.b\", c='d'} 1", "a.b{c=\"d\"}", " 1"),
+        ("{\"a.b\", c='d'} 1", "{\"a.b\", c=\"d\"}", " 1"),
     ];
     for (text, labels, rest) in cases {
         let (found, after) = parse_series(text).unwrap();
