@@ -5,8 +5,8 @@
 //! no trace, and sending it again is no duplicate.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Slot},
-    hash::{BuildHasherDefault, Hasher},
+    collections::HashMap,
+    hash::Hasher,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -19,6 +19,10 @@ use parking_lot::{Mutex, RwLock};
 use demarc_store::{SeriesIndex, SeriesRef};
 
 use crate::{IngestError, limit::Rate, metric::Deltas, remote_write::Metadata};
+
+mod table;
+
+pub(crate) use table::Table;
 
 const SHARDS: usize = 64;
 /// Most metric families whose metadata is remembered by name.
@@ -38,7 +42,7 @@ pub(crate) struct Tenant {
     pub(crate) rows: Rate,
     pub(crate) bytes: Rate,
     pub(crate) deltas: Mutex<Deltas>,
-    shards: [Mutex<Series>; SHARDS],
+    shards: [Mutex<Table>; SHARDS],
     active: AtomicUsize,
     /// Its series in the store, when those of all tenants were last counted.
     counted: AtomicUsize,
@@ -49,7 +53,15 @@ pub(crate) struct Tenant {
     pub(crate) index: Arc<SeriesIndex>,
 }
 
-type Series = HashMap<u128, Known, BuildHasherDefault<ByKey>>;
+/// Where in each shard the next series of a request is most likely found.
+#[derive(Debug)]
+pub(crate) struct Path([u32; SHARDS]);
+
+impl Default for Path {
+    fn default() -> Self {
+        Self([u32::MAX; SHARDS])
+    }
+}
 
 /// What is known of one series. With its key it takes 48 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,40 +163,49 @@ impl Tenant {
 
 impl Tenant {
     /// What is known of the series that is written so.
-    pub(crate) fn find(&self, key: u128) -> Option<Known> {
-        self.shard(key).lock().get(&key).copied()
+    pub(crate) fn find(&self, key: u128, path: &mut Path) -> Option<Known> {
+        let at = shard(key);
+        let series = self.shards[at].lock();
+        let place = series.place(key, path.0[at])?;
+        path.0[at] = place + 1;
+        Some(*series.at(place))
     }
 
     /// Remembers what has become durable.
-    pub(crate) fn remember(&self, key: u128, known: Known) {
-        let mut shard = self.shard(key).lock();
-        match shard.entry(key) {
-            Slot::Occupied(mut slot) => {
-                let before = *slot.get();
-                let mut known = known;
-                // Another request may have got further in the meantime.
-                if before.newest > known.newest {
-                    (known.newest, known.bits) = (before.newest, before.bits);
+    pub(crate) fn remember(&self, known: impl IntoIterator<Item = (u128, Known)>) {
+        let mut path = Path::default();
+        for (key, mut known) in known {
+            let at = shard(key);
+            let mut series = self.shards[at].lock();
+            let place = match series.place(key, path.0[at]) {
+                Some(place) => {
+                    let before = series.at_mut(place);
+                    // Another request may have got further in the meantime.
+                    if before.newest > known.newest {
+                        (known.newest, known.bits) = (before.newest, before.bits);
+                    }
+                    *before = known;
+                    place
                 }
-                slot.insert(known);
-            }
-            Slot::Vacant(slot) => {
-                slot.insert(known);
-                self.active.fetch_add(1, Ordering::Relaxed);
-            }
+                None => {
+                    self.active.fetch_add(1, Ordering::Relaxed);
+                    series.push(key, known)
+                }
+            };
+            path.0[at] = place + 1;
         }
     }
 
     /// Counts series as active of which a request told the store before it was refused. Their values are not remembered.
     pub(crate) fn remember_series(&self, known: impl IntoIterator<Item = (u128, Known)>) {
-        for (key, known) in known {
+        self.remember(known.into_iter().map(|(key, known)| {
             let nothing = Known {
                 newest: i64::MIN,
                 bits: 0,
                 ..known
             };
-            self.remember(key, nothing);
-        }
+            (key, nothing)
+        }));
     }
 
     /// How many series had a value lately.
@@ -222,23 +243,17 @@ impl Tenant {
             .find_map(|family| families.get(family).cloned())
     }
 
-    fn shard(&self, key: u128) -> &Mutex<Series> {
-        // The low bits choose the place within a shard.
-        &self.shards[(key >> 122) as usize % SHARDS]
-    }
-
     fn forget_idle(&self, minute: u32) {
         for shard in &self.shards {
-            let mut series = shard.lock();
-            let before = series.len();
-            series.retain(|_, known| known.seen_minute >= minute);
-            self.active
-                .fetch_sub(before - series.len(), Ordering::Relaxed);
-            if series.capacity() > 4 * series.len() + 1024 {
-                series.shrink_to_fit();
-            }
+            let forgotten = shard.lock().retain(|known| known.seen_minute >= minute);
+            self.active.fetch_sub(forgotten, Ordering::Relaxed);
         }
     }
+}
+
+/// The shard of a key. The low bits choose the place within a shard.
+fn shard(key: u128) -> usize {
+    (key >> 122) as usize % SHARDS
 }
 
 /// The minute of `at` since the epoch.
@@ -277,6 +292,10 @@ mod tests {
         Tenant::new(Arc::default())
     }
 
+    fn find(tenant: &Tenant, key: u128) -> Option<Known> {
+        tenant.find(key, &mut Path::default())
+    }
+
     fn known(tenant: &Tenant, newest: i64, seen_minute: u32) -> Known {
         let entry = SeriesEntry {
             id: SeriesId(7),
@@ -299,9 +318,10 @@ mod tests {
     #[test]
     fn a_slower_request_does_not_turn_time_back() {
         let tenant = tenant();
-        tenant.remember(1, known(&tenant, 20, 5));
-        tenant.remember(1, known(&tenant, 10, 5));
-        assert_eq!(tenant.find(1).map(|known| known.newest), Some(20));
+        tenant.remember([(1, known(&tenant, 20, 5))]);
+        tenant.remember([(1, known(&tenant, 10, 5))]);
+        let newest = find(&tenant, 1).map(|known| known.newest);
+        assert_eq!(newest, Some(20));
         assert_eq!(tenant.active(), 1);
     }
 
@@ -319,10 +339,45 @@ mod tests {
     #[test]
     fn idle_series_make_room() {
         let tenant = tenant();
-        tenant.remember(1, known(&tenant, 1, 5));
-        tenant.remember(u128::MAX, known(&tenant, 1, 9));
+        let idle = known(&tenant, 1, 5);
+        let kept = known(&tenant, 1, 9);
+        tenant.remember([
+            (1, idle),
+            (2, kept),
+            (3, idle),
+            (u128::MAX, kept),
+            (4, kept),
+        ]);
         tenant.forget_idle(6);
-        assert_eq!((tenant.active(), tenant.find(1)), (1, None));
+        assert_eq!(tenant.active(), 3);
+        for key in [1, 3] {
+            assert_eq!(find(&tenant, key), None);
+        }
+        for key in [2, 4, u128::MAX] {
+            assert_eq!(find(&tenant, key), Some(kept));
+        }
+    }
+
+    #[test]
+    fn a_series_is_found_in_whatever_order_a_request_names_it() {
+        let tenant = tenant();
+        let all: Vec<_> = (0..500_u32)
+            .map(|n| {
+                (
+                    u128::from(n) << 121 | u128::from(n),
+                    known(&tenant, n.into(), n),
+                )
+            })
+            .collect();
+        tenant.remember(all.clone());
+        let mut path = Path::default();
+        let there = all.iter();
+        let back = all.iter().rev();
+        for (key, known) in there.clone().chain(back).chain(there.step_by(7)) {
+            assert_eq!(tenant.find(*key, &mut path), Some(*known));
+        }
+        assert_eq!(tenant.find(u128::MAX - 1, &mut path), None);
+        assert_eq!(tenant.active(), all.len());
     }
 
     #[test]

@@ -100,9 +100,7 @@ impl Ingest {
             state.remember_series(collected.known);
             return Err(error);
         }
-        for (key, known) in collected.known {
-            state.remember(key, known);
-        }
+        state.remember(collected.known);
         count(&collected.written);
         Ok(collected.written)
     }

@@ -269,7 +269,7 @@ impl<'a, 'c, 's, 'b> Builder<'a, 'c, 's, 'b> {
 
     /// Whether a difference is to be added: `false` when it was, and is sent again. One that comes late cannot be: the sum at
     /// its time is written already.
-    pub(super) fn is_new_delta(&self, key: u128, at: Millis) -> Result<bool, Refusal> {
+    pub(super) fn is_new_delta(&mut self, key: u128, at: Millis) -> Result<bool, Refusal> {
         match self.sink.collector.order(key, at) {
             Ordering::Greater => Ok(true),
             Ordering::Equal => Ok(false),

@@ -1,6 +1,6 @@
 //! Collects what a request brings: checks each value, finds its series, and fills the columns.
 
-use std::{cmp::Ordering, collections::HashMap, hash::BuildHasherDefault, sync::Arc};
+use std::{cmp::Ordering, sync::Arc};
 
 use demarc_proto::{
     Attributes, Labels, METRIC_NAME, Millis, Observation, SeriesId, SeriesObservation, TenantId,
@@ -15,13 +15,10 @@ use super::{
 use crate::{
     Admission, IngestConfig, IngestError, Limits,
     receipt::{Refusal, Tally},
-    registry::{ByKey, Known, Tenant},
+    registry::{Known, Path, Table, Tenant},
     time::Bounds,
     watch::Watch,
 };
-
-/// Series by the hash of their labels' bytes.
-type ByLabels = HashMap<u128, Known, BuildHasherDefault<ByKey>>;
 
 /// What a request brought, in columns.
 #[derive(Debug, Default)]
@@ -30,7 +27,7 @@ pub(crate) struct Collected {
     /// Histograms and exemplars, by series.
     pub(crate) metrics: Vec<MetricRows>,
     /// What is to be remembered once all of it is durable.
-    pub(crate) known: ByLabels,
+    pub(crate) known: Table,
     /// What the topology is to be told then.
     pub(crate) seen: Vec<Observation>,
     pub(crate) written: Written,
@@ -49,7 +46,9 @@ pub(crate) struct Collector<'a> {
     /// The resource that the values come from, where the protocol has such.
     resource: Option<Arc<Attributes>>,
     /// Series that had values in this request already.
-    touched: ByLabels,
+    touched: Table,
+    /// Where the tenant's next series is most likely known.
+    path: Path,
     admission: &'a mut Admission,
     new_series: usize,
     /// Series that the store may get.
@@ -117,7 +116,8 @@ impl<'a> Collector<'a> {
             version: tenant.version(),
             watch: now.watch,
             resource: None,
-            touched: ByLabels::default(),
+            touched: Table::default(),
+            path: Path::default(),
             admission,
             new_series: 0,
             series_left: now.series_left,
@@ -149,8 +149,9 @@ impl<'a> Collector<'a> {
     }
 
     /// How a value at `time` stands to the newest one of its series that is durable.
-    pub(crate) fn order(&self, key: u128, time: Millis) -> Ordering {
-        let newest = self.tenant.find(key).map_or(i64::MIN, |known| known.newest);
+    pub(crate) fn order(&mut self, key: u128, time: Millis) -> Ordering {
+        let found = self.tenant.find(key, &mut self.path);
+        let newest = found.map_or(i64::MIN, |known| known.newest);
         time.0.cmp(&newest)
     }
 
@@ -208,9 +209,9 @@ impl<'a> Collector<'a> {
         self.values.clear();
     }
 
-    fn cursor<'i>(&self, incoming: &'i Incoming<'i>) -> Result<Cursor<'i>, Refusal> {
-        let touched = self.touched.get(&incoming.key).copied();
-        let found = touched.or_else(|| self.tenant.find(incoming.key));
+    fn cursor<'i>(&mut self, incoming: &'i Incoming<'i>) -> Result<Cursor<'i>, Refusal> {
+        let touched = self.touched.get(incoming.key).copied();
+        let found = touched.or_else(|| self.tenant.find(incoming.key, &mut self.path));
         let mut cursor = Cursor {
             incoming,
             series: found.map(|known| known.series),
@@ -424,7 +425,7 @@ impl<'a> Collector<'a> {
         if cursor.incoming.digest == 0 && metadata != Metadata::default() {
             cursor.metadata = metadata.digest();
         }
-        if !self.touched.contains_key(&cursor.incoming.key) && cursor.newest == i64::MIN {
+        if self.touched.get(cursor.incoming.key).is_none() && cursor.newest == i64::MIN {
             self.new_series += 1;
         }
         let series = self.tenant.index.intern(SeriesEntry {
