@@ -14,7 +14,10 @@ pub(crate) fn run(ground: &Ground, version: RemoteWrite, plain: &[u8]) {
     match outcome {
         Ok(written) => {
             let taken = written.samples + written.histograms + written.exemplars;
-            let refused: u64 = written.rejected.iter().map(|one| one.count).sum();
+            // What is said of a metric family is no value.
+            let rejected = written.rejected.iter();
+            let of_values = rejected.filter(|one| one.reason != "bad_metadata");
+            let refused: u64 = of_values.map(|one| one.count).sum();
             if let Some(values) = values(version, plain) {
                 // A series without any value is refused as one thing where it is bad, and no thing where it is good.
                 let counted = taken + refused;
