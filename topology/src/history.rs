@@ -53,7 +53,8 @@ impl fmt::Display for Claim {
         if self.source.is_empty() {
             return Ok(());
         }
-        write!(f, ":{}", self.source)
+        f.write_str(":")?;
+        f.write_str(&self.source)
     }
 }
 

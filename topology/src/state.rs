@@ -34,6 +34,8 @@ pub(crate) struct State {
     /// Whether a node ever was a name that others call by; everything else is reached as itself. Beside the graph, since whoever looks
     /// at a node's neighbours asks it of each.
     names: Vec<bool>,
+    /// The ties that begin at each node, side by side: whoever asks for a part of the graph looks at far more of them than it takes.
+    outgoing: Vec<Vec<Outgoing>>,
     /// The tables by which series and resources are read.
     pub(crate) mappings: Arc<Mappings>,
     /// Who ever had a value of an attribute that ties entities: the attribute, the value, the nodes.
@@ -51,6 +53,14 @@ pub(crate) struct State {
     next_node: usize,
     /// What was not taken because the limits were reached.
     pub(crate) refused: u64,
+}
+
+/// A tie that begins at a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) target: NodeIndex,
+    pub(crate) kind: Tie,
+    pub(crate) edge: EdgeIndex,
 }
 
 impl State {
@@ -126,6 +136,11 @@ impl State {
             None => {
                 let edge = self.graph.add_edge(from, to, RelationHistory::new(kind));
                 self.edges.insert(key, edge);
+                self.outgoing[from.index()].push(Outgoing {
+                    target: to,
+                    kind,
+                    edge,
+                });
                 edge
             }
         };
@@ -180,8 +195,10 @@ impl State {
         let node = self.graph.add_node(EntityHistory::new(id.clone()));
         self.index.insert(id.clone(), node);
         // The place of one that was forgotten is given away again.
-        self.names.resize(self.graph.node_bound(), false);
+        let bound = self.graph.node_bound();
+        self.names.resize(bound, false);
         self.names[node.index()] = false;
+        self.outgoing.resize(bound, Vec::new());
         Some(node)
     }
 
@@ -198,6 +215,11 @@ impl State {
     /// The edge between two nodes.
     pub(crate) fn edge(&self, from: NodeIndex, to: NodeIndex, kind: Tie) -> Option<EdgeIndex> {
         self.edges.get(&(from, to, kind)).copied()
+    }
+
+    /// The ties that begin at a node.
+    pub(crate) fn outgoing(&self, node: NodeIndex) -> &[Outgoing] {
+        &self.outgoing[node.index()]
     }
 
     /// The edges of a node in one direction, each with the node at its other end.
@@ -267,6 +289,7 @@ impl State {
             let is_gone = history.is_some_and(|one| !one.is_queued && is_old(one.newest()));
             if let Some((from, to)) = self.graph.edge_endpoints(edge).filter(|_| is_gone) {
                 self.edges.remove(&(from, to, self.graph[edge].kind));
+                self.outgoing[from.index()].retain(|one| one.edge != edge);
                 self.graph.remove_edge(edge);
             }
         }

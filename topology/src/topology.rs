@@ -1,18 +1,18 @@
 //! The loop around the pure core: takes observations in, keeps them in the store, hands out graphs.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use demarc_proto::{Clock, EntityId, Nanos, Observation, TenantId};
 use demarc_store::{Rows, Store};
 use parking_lot::{RwLock, RwLockReadGuard};
-use petgraph::stable_graph::NodeIndex;
+use petgraph::{stable_graph::NodeIndex, visit::NodeIndexable};
 
 use crate::{
-    ConflictKind, Graph, ImportReport, ImportRequest, ImportRun, Mappings, Problems, Relation,
-    Responsibility, TopologyConfig, TopologyError, UnmappedMetric, calls, identify,
+    ConflictKind, Entity, Graph, ImportReport, ImportRequest, ImportRun, Mappings, Problems,
+    Relation, Responsibility, TopologyConfig, TopologyError, UnmappedMetric, calls, identify,
     import::{self, Ground, Importer},
     persist::{self, Amount, RowsByTenant},
     problem,
@@ -24,7 +24,7 @@ use crate::{
 /// Nodes that are read before others get their turn.
 const TURN: usize = 512;
 /// Observations that are merged before others get their turn: whoever asks waits for no more than these.
-const MERGE_TURN: usize = 64;
+const MERGE_TURN: usize = 192;
 
 /// Turns of forgetting after each writing.
 const FORGET_TURNS: usize = 50;
@@ -43,6 +43,9 @@ pub struct Topology {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) state: RwLock<State>,
 }
+
+/// Entities and relations of a graph that is yet to be made.
+type Parts = (BTreeMap<EntityId, Entity>, Vec<Relation>);
 
 /// What is asked of the surroundings of an entity.
 #[derive(Clone, Debug)]
@@ -100,11 +103,18 @@ impl Topology {
 
     /// The graph as it was at `at`.
     pub fn graph_at(&self, at: Nanos) -> Arc<Graph> {
-        let mut state = self.state.read();
+        let parts = self.all_parts(self.state.read(), at);
+        Arc::new(self.whole(parts, at))
+    }
+
+    fn all_parts(&self, mut state: RwLockReadGuard<'_, State>, at: Nanos) -> Parts {
         let nodes: Vec<NodeIndex> = state.graph.node_indices().collect();
-        let graph = self.graph_of(&mut state, &nodes, at, |_| true);
-        let graph = graph.without_unreached();
-        Arc::new(graph.owned_by(&self.responsibility_at(at)))
+        self.parts(&mut state, &nodes, at, |_| true)
+    }
+
+    fn whole(&self, (entities, relations): Parts, at: Nanos) -> Graph {
+        let graph = Graph::new(at, entities, relations).without_unreached();
+        graph.owned_by(&self.responsibility_at(at))
     }
 
     /// The graph as it was at a time that memory holds no more: read back from the store.
@@ -116,11 +126,8 @@ impl Topology {
             persist::load(&mut state, &snapshot, (at, at), &self.config).await?;
         }
         let state = RwLock::new(state);
-        let mut state = state.read();
-        let nodes: Vec<NodeIndex> = state.graph.node_indices().collect();
-        let graph = self.graph_of(&mut state, &nodes, at, |_| true);
-        let graph = graph.without_unreached();
-        Ok(Arc::new(graph.owned_by(&self.responsibility_at(at))))
+        let parts = self.all_parts(state.read(), at);
+        Ok(Arc::new(self.whole(parts, at)))
     }
 
     /// Whether memory holds the graph at `at`, rather than the store alone.
@@ -154,9 +161,13 @@ impl Topology {
             view.known(start).filter(|_| may_see(start))?;
             view.around(start, (around.depth, around.most), may_see)
         };
-        let inside: HashSet<NodeIndex> = nodes.iter().copied().collect();
-        let is_inside = |node| inside.contains(&node);
-        let graph = self.graph_of(&mut state, &nodes, around.at, is_inside);
+        let mut inside = vec![false; state.graph.node_bound()];
+        nodes.iter().for_each(|node| inside[node.index()] = true);
+        let is_inside = |node: NodeIndex| inside.get(node.index()) == Some(&true);
+        let (entities, relations) = self.parts(&mut state, &nodes, around.at, is_inside);
+        // Writers wait for no more than what needs the state.
+        drop(state);
+        let graph = Graph::new(around.at, entities, relations);
         Some(graph.owned_by(&self.responsibility_at(around.at)))
     }
 
@@ -218,17 +229,21 @@ impl Topology {
         }
     }
 
-    /// The graph of some nodes, without owners; lets writers have their turn in between.
-    fn graph_of(
+    /// The parts of the graph of some nodes, without owners; lets writers have their turn in between. A node that comes to be
+    /// meanwhile is not wanted.
+    fn parts(
         &self,
         state: &mut RwLockReadGuard<'_, State>,
         nodes: &[NodeIndex],
         at: Nanos,
         is_wanted: impl Fn(NodeIndex) -> bool,
-    ) -> Graph {
+    ) -> Parts {
         let mut entities = BTreeMap::new();
         let mut relations: Vec<Relation> = Vec::new();
-        for turn in nodes.chunks(TURN) {
+        for (number, turn) in nodes.chunks(TURN).enumerate() {
+            if number > 0 {
+                RwLockReadGuard::bump(state);
+            }
             let view = self.view(state, at);
             for node in turn {
                 if let Some(entity) = view.entity(*node) {
@@ -236,9 +251,8 @@ impl Topology {
                     relations.extend(view.relations_from(*node, &is_wanted));
                 }
             }
-            RwLockReadGuard::bump(state);
         }
-        Graph::new(at, entities, relations)
+        (entities, relations)
     }
 
     /// Refuses an id that `tenant` may not tell anything of: only the operator may tell of what is not its own.

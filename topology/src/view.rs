@@ -7,7 +7,7 @@ use petgraph::{Direction, stable_graph::NodeIndex};
 
 use crate::{
     CallStats, Entity, EntityKind, Provenance, Relation, RelationKind, TopologyConfig,
-    history::{Known, RelationHistory, Tie},
+    history::{Evidenced, Known, RelationHistory, Tie},
     interval::Summable,
     state::State,
 };
@@ -67,17 +67,18 @@ impl View<'_> {
         is_wanted: impl Fn(NodeIndex) -> bool,
     ) -> Vec<Relation> {
         let mut found = Vec::new();
-        for (target, history) in self.state.edges(node, Direction::Outgoing) {
-            let Tie::Relation(kind) = history.kind else {
+        for one in self.state.outgoing(node).iter().rev() {
+            let Tie::Relation(kind) = one.kind else {
                 continue;
             };
             let reached = match kind {
-                RelationKind::Calls => self.reached(node, target),
-                _ => Reached::itself(target),
+                RelationKind::Calls => self.reached(node, one.target),
+                _ => Reached::itself(one.target),
             };
             if !is_wanted(reached.node) {
                 continue;
             }
+            let history = &self.state.graph[one.edge];
             if let Some(mut one) = self.relation(history, (node, reached.node), kind) {
                 one.confidence *= reached.confidence;
                 one.sources
@@ -96,15 +97,10 @@ impl View<'_> {
         kind: RelationKind,
     ) -> Option<Relation> {
         let alive = history.alive(self.at, self.config);
-        let trust = |one: &crate::history::Evidenced| one.confidence;
+        let trust = |one: &Evidenced| one.confidence;
         let (best, seen) = alive
             .iter()
             .max_by(|(a, _), (b, _)| trust(a).total_cmp(&trust(b)))?;
-        let mut signals: BTreeMap<Provenance, f64> = BTreeMap::new();
-        for (one, _) in &alive {
-            let known = signals.entry(one.claim.provenance).or_insert(0.0);
-            *known = known.max(one.confidence);
-        }
         let sum = alive.iter().map(|(_, seen)| seen.sum);
         Some(Relation {
             from: self.id(from).clone(),
@@ -112,7 +108,7 @@ impl View<'_> {
             kind,
             provenance: best.claim.provenance,
             sources: alive.iter().map(|(one, _)| one.claim.to_string()).collect(),
-            confidence: certainty(&signals),
+            confidence: certainty(&alive),
             owner: None,
             calls: sum.fold(CallStats::default(), Summable::plus),
             first_seen: alive
@@ -316,10 +312,18 @@ impl View<'_> {
 }
 
 /// One minus the chance that all signals are wrong.
-fn certainty(signals: &BTreeMap<Provenance, f64>) -> f64 {
+fn certainty<T>(alive: &[(&Evidenced, T)]) -> f64 {
+    // Keeps the figure of a single signal to the digit.
+    if let [(one, _)] = alive {
+        return one.confidence;
+    }
+    let mut signals: BTreeMap<Provenance, f64> = BTreeMap::new();
+    for (one, _) in alive {
+        let known = signals.entry(one.claim.provenance).or_insert(0.0);
+        *known = known.max(one.confidence);
+    }
     let mut confidences = signals.values();
     match (confidences.next(), signals.len()) {
-        // Keeps the figure of a single signal to the digit.
         (Some(confidence), 1) => *confidence,
         _ => 1.0 - signals.values().map(|one| 1.0 - one).product::<f64>(),
     }
