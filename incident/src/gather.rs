@@ -33,7 +33,7 @@ use crate::{
     shift::{Point, change_point, steps_up_clearly},
 };
 use behaviour::Telling;
-use calls::Ledger;
+use calls::{Ledger, RequestPoints};
 pub(crate) use calls::{covered, service_condition, service_parts};
 use scope::Scope;
 use series::Series;
@@ -156,7 +156,7 @@ fn onset(spans: &[&Span], window: &Window, symptom: &Symptom, config: &IncidentC
     if !symptom.history.is_empty() || symptom.kind == SymptomKind::Traffic {
         return window.onset;
     }
-    let series = symptom_points(&Ledger::of(spans, &window.finest()), symptom);
+    let series = symptom_points(spans, &window.finest(), symptom);
     let earliest = symptom.since.minus(config.onset_search());
     let latest = symptom.since.plus(symptom.until.since(symptom.since) / 2);
     let near = change_point(&series, earliest, latest);
@@ -170,14 +170,14 @@ fn onset(spans: &[&Span], window: &Window, symptom: &Symptom, config: &IncidentC
 }
 
 /// The series that shows what is wrong.
-fn symptom_points(ledger: &Ledger, symptom: &Symptom) -> Vec<Point> {
-    let errors = ledger.error_points(&symptom.service);
+fn symptom_points(spans: &[&Span], window: &Window, symptom: &Symptom) -> Vec<Point> {
+    let RequestPoints { latency, errors } = RequestPoints::of(spans, window, &symptom.service);
     let share: f64 = errors.iter().map(|(_, ratio)| ratio).sum();
     let is_failing = share > 0.05 * errors.len() as f64;
     match symptom.kind {
         SymptomKind::Errors => errors,
         SymptomKind::Any if is_failing => errors,
-        _ => ledger.latency_points(&symptom.service),
+        _ => latency,
     }
 }
 

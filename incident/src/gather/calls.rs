@@ -1,6 +1,6 @@
 //! Spans to what they say of services and of the calls between them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use demarc_proto::{EntityId, Nanos};
 use demarc_topology::Graph;
@@ -88,11 +88,6 @@ impl<'a> Traces<'a> {
         self.children(client).find(|span| span.is_server)
     }
 
-    /// Whether requests begin here: a server span, or work that nobody called for.
-    fn is_entry(&self, span: &Span) -> bool {
-        span.is_server || (span.parent.is_none() && !span.is_client)
-    }
-
     /// The client spans that a request of one service makes, through its internal spans.
     fn calls_within(&self, entry: &'a Span) -> Vec<&'a Span> {
         let mut calls = Vec::new();
@@ -108,6 +103,11 @@ impl<'a> Traces<'a> {
     }
 }
 
+/// Whether a request begins here: a server span, or work that nobody called for.
+fn is_entry(span: &Span) -> bool {
+    span.is_server || (span.parent.is_none() && !span.is_client)
+}
+
 impl Ledger {
     /// Sums up spans in buckets of the window's step.
     pub(crate) fn of(spans: &[&Span], window: &Window) -> Self {
@@ -118,7 +118,7 @@ impl Ledger {
             calls: BTreeMap::new(),
         };
         for span in spans.iter().copied() {
-            if traces.is_entry(span) {
+            if is_entry(span) {
                 ledger.request(span, &traces);
             }
             if span.is_client {
@@ -126,13 +126,6 @@ impl Ledger {
             }
         }
         ledger
-    }
-
-    fn bucket(&self, at: Nanos) -> i64 {
-        let step = i64::try_from(self.window.step.as_nanos())
-            .unwrap_or(i64::MAX)
-            .max(1);
-        self.window.start.0 + (at.0 - self.window.start.0).div_euclid(step) * step
     }
 
     fn request<'a>(&mut self, entry: &'a Span, traces: &Traces<'a>) {
@@ -143,7 +136,7 @@ impl Ledger {
             .map(|call| (call.start.0, call.start.0 + call.duration_ns));
         let end = entry.start.0 + entry.duration_ns;
         let waiting = covered((entry.start.0, end), waits.collect());
-        let bucket = self.bucket(entry.start);
+        let bucket = self.window.bucket(entry.start);
         let of_service = self.services.entry(entry.service.clone()).or_default();
         let sums = of_service.entry(bucket).or_default();
         sums.requests += 1.0;
@@ -162,7 +155,7 @@ impl Ledger {
             .or(answering.copied())
             .or(named);
         let Some(to) = to.cloned() else { return };
-        let bucket = self.bucket(client.start);
+        let bucket = self.window.bucket(client.start);
         let calls = self.calls.entry((client.service.clone(), to)).or_default();
         calls.is_instrumented |= server.is_some();
         if calls.condition.is_none() {
@@ -184,20 +177,6 @@ impl Ledger {
             }
             None => sums.unanswered += f64::from(u8::from(client.failed)),
         }
-    }
-
-    /// Mean durations of a service's requests, in milliseconds.
-    pub(crate) fn latency_points(&self, service: &EntityId) -> Vec<Point> {
-        self.points(service, |sums| {
-            (sums.requests > 0.0).then(|| sums.duration_ms / sums.requests)
-        })
-    }
-
-    /// Shares of a service's requests that fail.
-    pub(crate) fn error_points(&self, service: &EntityId) -> Vec<Point> {
-        self.points(service, |sums| {
-            (sums.requests > 0.0).then(|| sums.errors / sums.requests)
-        })
     }
 
     fn points(
@@ -243,7 +222,7 @@ impl Ledger {
             .max(1);
         let mut points = Vec::new();
         for range in window.ranges() {
-            let within = self.bucket(range.start())..range.end().0;
+            let within = self.window.bucket(range.start())..range.end().0;
             let Some((first, _)) = buckets.range(within).next() else {
                 continue;
             };
@@ -259,6 +238,10 @@ impl Ledger {
 
     /// What spans say of each call.
     pub(crate) fn calls(&self, graph: &Graph, window: &Window) -> Vec<CallFacts> {
+        let mut hosts: BTreeMap<&EntityId, BTreeSet<EntityId>> = BTreeMap::new();
+        for id in self.calls.keys().flat_map(|(from, to)| [from, to]) {
+            hosts.entry(id).or_insert_with(|| graph.host_ids(id));
+        }
         let facts = self.calls.iter().map(|((from, to), calls)| {
             let shift = |value: &dyn Fn(i64, &CallSums) -> Option<f64>| {
                 let points: Vec<Point> = calls
@@ -283,7 +266,7 @@ impl Ledger {
                 failed: shift(&|_, sums| Some(sums.failed / sums.calls)),
                 unanswered: shift(&|_, sums| Some(sums.unanswered / sums.calls)),
                 links: graph
-                    .links_between(from, to)
+                    .links_between(&hosts[from], &hosts[to])
                     .iter()
                     .map(|link| link.id.clone())
                     .collect(),
@@ -291,6 +274,36 @@ impl Ledger {
             }
         });
         facts.collect()
+    }
+}
+
+/// A service's requests by bucket of time.
+#[derive(Debug, Default)]
+pub(crate) struct RequestPoints {
+    /// Mean durations, in milliseconds.
+    pub(crate) latency: Vec<Point>,
+    /// Shares that fail.
+    pub(crate) errors: Vec<Point>,
+}
+
+impl RequestPoints {
+    /// Of the service's own spans alone; as [`Ledger::of`] counts them, without what it says of calls.
+    pub(crate) fn of(spans: &[&Span], window: &Window, service: &EntityId) -> Self {
+        let mut buckets: BTreeMap<i64, ServiceSums> = BTreeMap::new();
+        let own = spans.iter().filter(|span| span.service == *service);
+        for span in own.filter(|span| is_entry(span)) {
+            let sums = buckets.entry(window.bucket(span.start)).or_default();
+            sums.requests += 1.0;
+            sums.errors += f64::from(u8::from(span.failed));
+            sums.duration_ms += milliseconds(span.duration_ns);
+        }
+        let mut points = Self::default();
+        for (at, sums) in buckets {
+            let mean = |part: f64| (Nanos(at), part / sums.requests);
+            points.latency.push(mean(sums.duration_ms));
+            points.errors.push(mean(sums.errors));
+        }
+        points
     }
 }
 

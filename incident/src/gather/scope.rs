@@ -30,15 +30,15 @@ impl Scope {
         for id in &services {
             scope.carry(graph, id);
         }
-        let neighbours: BTreeSet<EntityId> = scope
-            .carriers
-            .values()
-            .flatten()
-            .flat_map(|carrier| graph.carried_by(carrier))
-            .map(|entity| entity.id.clone())
-            .collect();
+        let carriers: BTreeSet<&EntityId> = scope.carriers.values().flatten().collect();
+        let carried = carriers
+            .into_iter()
+            .flat_map(|carrier| graph.carried_by(carrier));
+        let neighbours: BTreeSet<EntityId> = carried.map(|entity| entity.id.clone()).collect();
         for id in &neighbours {
-            scope.carry(graph, id);
+            if !scope.carriers.contains_key(id) {
+                scope.carry(graph, id);
+            }
         }
         scope.entities.extend(neighbours);
         scope.links(graph);

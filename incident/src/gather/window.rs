@@ -87,6 +87,14 @@ impl Window {
         }
     }
 
+    /// When the step of time begins that a time falls into.
+    pub(crate) fn bucket(&self, at: Nanos) -> i64 {
+        let step = i64::try_from(self.step.as_nanos())
+            .unwrap_or(i64::MAX)
+            .max(1);
+        self.start.0 + (at.0 - self.start.0).div_euclid(step) * step
+    }
+
     /// All times that are looked at: those before and during the disturbance, then the history.
     pub(crate) fn ranges(&self) -> Vec<TimeRange> {
         let own = TimeRange::new(self.start, self.until);

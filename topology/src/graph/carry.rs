@@ -79,20 +79,24 @@ impl Graph {
         found.into_iter().filter_map(|id| self.get(id)).collect()
     }
 
-    /// The links between the hosts of `from` and the hosts of `to`; a link that names one end only counts for that end.
-    pub fn links_between(&self, from: &EntityId, to: &EntityId) -> Vec<&Entity> {
-        let (from_hosts, to_hosts) = (self.host_ids(from), self.host_ids(to));
-        let hosts = from_hosts.iter().chain(&to_hosts);
+    /// The links between some hosts and others; a link that names one end only counts for that end.
+    pub fn links_between(
+        &self,
+        from_hosts: &BTreeSet<EntityId>,
+        to_hosts: &BTreeSet<EntityId>,
+    ) -> Vec<&Entity> {
+        let hosts = from_hosts.iter().chain(to_hosts);
         let touching = hosts.flat_map(|host| self.incoming(host, RelationKind::Connects));
         let links: BTreeSet<&EntityId> = touching.map(|one| &one.from).collect();
         let links = links.into_iter().filter_map(|id| self.get(id));
         links
             .filter(|link| link.kind == EntityKind::Link)
-            .filter(|link| self.is_between(&link.id, &from_hosts, &to_hosts))
+            .filter(|link| self.is_between(&link.id, from_hosts, to_hosts))
             .collect()
     }
 
-    fn host_ids(&self, id: &EntityId) -> BTreeSet<EntityId> {
+    /// The ids of [`Self::hosts_of`].
+    pub fn host_ids(&self, id: &EntityId) -> BTreeSet<EntityId> {
         let hosts = self.hosts_of(id).into_iter();
         hosts.map(|host| host.id.clone()).collect()
     }

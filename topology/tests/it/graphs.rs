@@ -66,7 +66,9 @@ pub(crate) fn answer(topology: &Topology, question: &str) -> String {
             .map(|entity| &entity.id)),
         "between" => {
             let to = EntityId(words[2].to_owned());
-            let links = graph.links_between(&id, &to).into_iter();
+            let links = graph
+                .links_between(&graph.host_ids(&id), &graph.host_ids(&to))
+                .into_iter();
             ids(links.map(|link| &link.id))
         }
         "carriers" => ids(graph.carriers_of(&id).into_iter().map(|entity| &entity.id)),
