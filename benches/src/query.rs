@@ -175,14 +175,23 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-/// The middle of `runs` times, after one run that nobody counts.
+/// Queries are repeated until they took so long together.
+const ENOUGH: Duration = Duration::from_millis(200);
+/// Most repetitions of a query.
+const MOST_RUNS: usize = 200;
+
+/// The middle of at least `runs` times, after one run that nobody counts. Of a query that takes a fraction of a millisecond, a few runs
+/// would tell of the operating system's scheduler.
 async fn middle(base: &str, ask: Ask<'_>, end: i64, runs: usize) -> anyhow::Result<Duration> {
     let client = reqwest::Client::new();
+    answer(&client, base, ask, end).await?;
     let mut times = Vec::new();
-    for _ in 0..=runs.max(1) {
-        times.push(answer(&client, base, ask, end).await?);
+    let mut sum = Duration::ZERO;
+    while times.len() < runs.max(1) || (sum < ENOUGH && times.len() < MOST_RUNS) {
+        let time = answer(&client, base, ask, end).await?;
+        sum += time;
+        times.push(time);
     }
-    let mut times = times.split_off(1);
     times.sort_unstable();
     Ok(times[times.len() / 2])
 }
@@ -255,7 +264,7 @@ fn print(measured: &[(Kind, Vec<Duration>)]) {
         row.extend(
             measured
                 .iter()
-                .map(|(_, times)| format!("{:.1}", times[at].as_secs_f64() * 1000.0)),
+                .map(|(_, times)| format!("{:.2}", times[at].as_secs_f64() * 1000.0)),
         );
         let of = |kind: Kind| {
             measured

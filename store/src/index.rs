@@ -242,6 +242,9 @@ impl SeriesIndex {
             let present = values.into_iter().filter(|value| !value.is_empty());
             return Ok(present.map(str::to_owned).collect());
         }
+        if found.len() == inner.series.len() as u64 {
+            return Ok(values.keys().cloned().collect());
+        }
         let has_any = |(_, ordinals): &(&String, &RoaringBitmap)| !found.is_disjoint(ordinals);
         let values = values.iter().filter(has_any);
         Ok(values.map(|(value, _)| value.clone()).collect())
