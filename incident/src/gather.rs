@@ -20,7 +20,7 @@ mod spans;
 mod template;
 mod window;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, panic::resume_unwind, time::Duration};
 
 use demarc_proto::{EntityId, Nanos, TenantId};
 use demarc_query::Engine;
@@ -32,7 +32,7 @@ use crate::{
     evidence::EntityFacts,
     shift::{Point, change_point, steps_up_clearly},
 };
-use behaviour::Telling;
+use behaviour::Behaviour;
 use calls::{Ledger, RequestPoints};
 pub(crate) use calls::{covered, service_condition, service_parts};
 use scope::Scope;
@@ -75,22 +75,24 @@ pub(crate) async fn gather(
     let telling = behaviour::read(sources, (view.graph, &scope), &window, config).await?;
     let spans = telling.spans_of(&scope, config);
     window.begin_at(onset(&spans, &window, symptom, config));
-    let ledger = Ledger::of(&spans, &window);
+    let (ledger, behaviour) = both(
+        || Ledger::of(&spans, &window),
+        || telling.tell(&spans, &window),
+    );
     let sources = Sources {
         engine,
         shared,
         view,
         symptom,
         scope: &scope,
-        telling: &telling,
-        spans: &spans,
     };
-    let evidence = sources.evidence(&window, &ledger).await?;
+    let evidence = sources.evidence(&window, &ledger, behaviour).await?;
     if window.history.is_empty() {
         return Ok(evidence);
     }
     window.onset = window.onset.minus(LATE);
-    let mut earlier = sources.evidence(&window, &ledger).await?;
+    let behaviour = telling.tell(&spans, &window);
+    let mut earlier = sources.evidence(&window, &ledger, behaviour).await?;
     earlier.asked = symptom.since.minus(LATE).0;
     if strongest(&earlier) > strongest(&evidence) + LATE_MARGIN {
         return Ok(earlier);
@@ -105,12 +107,25 @@ struct Sources<'a> {
     view: View<'a>,
     symptom: &'a Symptom,
     scope: &'a Scope,
-    telling: &'a Telling,
-    spans: &'a [&'a Span],
+}
+
+/// Does both at once: they read the same spans, and in a large system each takes a second.
+fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        let one = one.join();
+        (one.unwrap_or_else(|panic| resume_unwind(panic)), other)
+    })
 }
 
 impl Sources<'_> {
-    async fn evidence(&self, window: &Window, ledger: &Ledger) -> Result<Evidence, IncidentError> {
+    async fn evidence(
+        &self,
+        window: &Window,
+        ledger: &Ledger,
+        behaviour: Behaviour,
+    ) -> Result<Evidence, IncidentError> {
         let (graph, scope, symptom) = (self.view.graph, self.scope, self.symptom);
         let mut evidence = Evidence {
             tenant: symptom.tenant.as_str().to_owned(),
@@ -135,7 +150,7 @@ impl Sources<'_> {
             changes: Vec::new(),
             missing: Vec::new(),
         };
-        self.telling.note(self.spans, window, &mut evidence);
+        behaviour.note(&mut evidence);
         for tenant in &scope.tenants {
             let series = Series::open((self.engine, self.shared), tenant, window).await?;
             signals::read(&series, graph, &mut evidence).await?;

@@ -20,7 +20,7 @@ use super::{
     spans::{self, Span},
     template::Names,
 };
-use crate::{Evidence, IncidentConfig, IncidentError};
+use crate::{Evidence, GapFacts, IncidentConfig, IncidentError, OperationFacts, OwnFacts};
 
 /// Spans and log lines of the tenants that are in scope.
 #[derive(Debug, Default)]
@@ -29,6 +29,15 @@ pub(crate) struct Telling {
     /// Places in `spans` of each service's, each span once.
     of_service: BTreeMap<EntityId, Vec<u32>>,
     records: Vec<Record>,
+}
+
+/// What spans and log lines tell, put together.
+#[derive(Debug)]
+pub(crate) struct Behaviour {
+    operations: Vec<OperationFacts>,
+    own_times: BTreeMap<EntityId, OwnFacts>,
+    trace_ms: Option<f64>,
+    gaps: BTreeMap<(EntityId, EntityId), GapFacts>,
 }
 
 /// Reads spans and log lines of every time that is looked at.
@@ -106,16 +115,28 @@ impl Telling {
         spans.map(|place| &self.spans[place as usize]).collect()
     }
 
-    /// Notes what `spans` and log lines tell of operations, calls and services.
-    pub(crate) fn note(&self, spans: &[&Span], window: &Window, evidence: &mut Evidence) {
+    /// What `spans` and log lines tell of operations, calls and services.
+    pub(crate) fn tell(&self, spans: &[&Span], window: &Window) -> Behaviour {
         let forest = Forest::of(spans.to_vec(), window);
         let lines = logs::phased(&self.records, &forest, window);
-        evidence.operations = operations(&forest, &lines);
-        evidence.own_times = durations::own_times(&forest);
-        evidence.trace_ms = durations::trace_ms(&forest);
-        let mut gaps = durations::gaps(&forest);
-        for call in &mut evidence.calls {
-            call.gap = gaps.remove(&(call.from.clone(), call.to.clone()));
+        Behaviour {
+            operations: operations(&forest, &lines),
+            own_times: durations::own_times(&forest),
+            trace_ms: durations::trace_ms(&forest),
+            gaps: durations::gaps(&forest),
         }
+    }
+}
+
+impl Behaviour {
+    /// Adds it to what evidence says of services and calls.
+    pub(crate) fn note(mut self, evidence: &mut Evidence) {
+        for call in &mut evidence.calls {
+            let ends = (call.from.clone(), call.to.clone());
+            call.gap = self.gaps.remove(&ends);
+        }
+        evidence.operations = self.operations;
+        evidence.own_times = self.own_times;
+        evidence.trace_ms = self.trace_ms;
     }
 }
