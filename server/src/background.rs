@@ -65,13 +65,15 @@ async fn span_metrics(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// Ends queries while the process holds nearly as much memory as it may.
+/// Ends queries while the process holds nearly as much memory as it may, if it may be theirs.
 async fn relieve(app: Arc<App>, stop: CancellationToken) {
     let limit = app.config.memory.relief_bytes();
     let mut ticks = ticks(GLANCE);
+    let mut floor = memory::Floor::default();
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let held = memory::held().unwrap_or(0);
-        if held > limit && app.engine.shed(GLANCE) {
+        let above = held - floor.note(held);
+        if held > limit && above > limit / memory::QUERIES_PART && app.engine.shed(GLANCE) {
             warn!(held, limit, "memory runs short: a query was ended");
         }
     }

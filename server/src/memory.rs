@@ -29,6 +29,42 @@ impl MemoryConfig {
     }
 }
 
+/// One part in so many of the memory has to have been taken lately before a query is ended for it.
+pub(crate) const QUERIES_PART: u64 = 20;
+
+/// The least that the process held lately. Queries come and go: what stays is not theirs, and ending them gives none of it back.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    before: u64,
+    now: u64,
+    notes: u32,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self {
+            before: u64::MAX,
+            now: u64::MAX,
+            notes: 0,
+        }
+    }
+}
+
+impl Floor {
+    /// Notes of a turn; the last turn and the one that goes on are looked back over.
+    const TURN: u32 = 240;
+
+    /// Notes what is held, and says what the least was.
+    pub(crate) fn note(&mut self, held: u64) -> u64 {
+        if self.notes == Self::TURN {
+            (self.before, self.now, self.notes) = (self.now, u64::MAX, 0);
+        }
+        self.now = self.now.min(held);
+        self.notes += 1;
+        self.now.min(self.before)
+    }
+}
+
 /// Least memory that limits are made for.
 const MIN_BYTES: u64 = 256 << 20;
 
@@ -166,6 +202,18 @@ mod tests {
         let mut settings = text.parse().unwrap();
         fit(&mut settings, system_bytes);
         settings
+    }
+
+    #[test]
+    fn what_stays_is_the_floor_after_two_turns_at_most() {
+        let mut floor = Floor::default();
+        assert_eq!(floor.note(10), 10);
+        let mut notes = 0;
+        while floor.note(50) == 10 {
+            notes += 1;
+        }
+        assert!((Floor::TURN..2 * Floor::TURN).contains(&notes), "{notes}");
+        assert_eq!(floor.note(90), 50);
     }
 
     #[test]
