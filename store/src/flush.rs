@@ -4,7 +4,7 @@
 //! write-ahead log; the head swaps the frozen rows for the files. A table whose step fails keeps its frozen rows, and the
 //! next flush writes them together with what has come since. The log's segments go once every table holds their rows.
 
-use std::{collections::BTreeMap, fs::File, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,6 +14,7 @@ use crate::{
     delta::{Edit, Files, TableLog},
     head::{Block, Blocks, Head, TenantRows},
     metric,
+    store::DirLock,
     wal::{Command, Segments},
 };
 
@@ -29,7 +30,7 @@ pub(crate) struct Flusher {
     /// Commits of which it is not known (yet) whether they happened.
     pub(crate) doubtful: BTreeMap<Table, Doubtful>,
     /// Keeps other processes out of the directory: released when the last flush is over.
-    pub(crate) _lock: File,
+    pub(crate) _lock: DirLock,
 }
 
 /// A commit that was begun and did not report success.

@@ -2,6 +2,8 @@
 
 mod open;
 
+pub(crate) use open::DirLock;
+
 use std::{borrow::Borrow, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use demarc_proto::{Clock, Nanos, TenantId};

@@ -156,13 +156,24 @@ fn note_damage(recovered: &Recovered, quarantine: &Quarantine) -> bool {
     is_noted
 }
 
+/// Keeps other processes out of a directory for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that was forked and has not begun its own program yet has it as well.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Creates the directory and keeps other processes out of it; also returns its absolute path.
-fn lock_dir(dir: &Path) -> Result<(PathBuf, File), StoreError> {
+fn lock_dir(dir: &Path) -> Result<(PathBuf, DirLock), StoreError> {
     let dir = create_dir(dir)?;
     let path = dir.join("lock");
     let file = File::create(&path).map_err(StoreError::io("create", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok((dir, file)),
+        Ok(()) => Ok((dir, DirLock(file))),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir }),
         Err(TryLockError::Error(source)) => Err(StoreError::io("lock", path)(source)),
     }
